@@ -1,0 +1,1 @@
+"""Citygate: one gateway for every government service of a city."""

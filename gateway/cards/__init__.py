@@ -1,0 +1,1 @@
+"""Gate states, feed, copies, search."""

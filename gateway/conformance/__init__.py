@@ -1,0 +1,1 @@
+"""The rules a plugin is held to, and the kit that checks."""

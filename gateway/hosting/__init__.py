@@ -1,0 +1,1 @@
+"""Brings plugins to life and calls them safely: outbound transport, limits, recipes, children."""

@@ -1,0 +1,1 @@
+"""The registry's life: document, findings, entries, revisions, the live generation."""

@@ -1,0 +1,1 @@
+"""The supervisor: lock, Valkey, workers, city, ending."""

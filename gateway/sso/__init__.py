@@ -1,0 +1,1 @@
+"""Who is this: sign-in, sessions, consent, launch, tickets, staff."""

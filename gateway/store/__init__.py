@@ -1,0 +1,1 @@
+"""Ledger (must survive) and volatile (may be lost)."""

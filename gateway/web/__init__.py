@@ -1,0 +1,1 @@
+"""Thin: HTTP in, values out."""
