@@ -1,1 +1,1 @@
-"""Log, metrics, trace, health."""
+"""What maintainers see: log, metrics, trace ids, the health board. Never a citizen's data."""
