@@ -1,0 +1,1 @@
+"""Alembic's steps; see `gateway.store.schema`."""
