@@ -1,0 +1,1 @@
+"""Recipes: back ends described by data, run in the worker."""
