@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from typing_extensions import override
 
 from gateway.clock import Clock, rfc3339
 from gateway.observe.scrub import scrub
@@ -111,6 +112,7 @@ class _Factory:
 class _Bridge(logging.Handler):
     """Lines of libraries: the logger's name and the message's template, never its arguments."""
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line of a library."""
         log = structlog.get_logger()

@@ -25,3 +25,4 @@ class Visitor:
         False  # sessions cannot be looked up now: the cookie is kept, a banner says so
     )
     form_token: str = ""  # for the one page-level form; bound to the session or the browser
+    fresh_browser: str = ""  # set the browser cookie to this on the way out
