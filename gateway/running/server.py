@@ -3,11 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from gateway.clock import Clock, OffsetClock
+from gateway.running.control import listen
 from gateway.running.edge import IDLE_SECONDS, EdgeProtocol
 
 
@@ -19,9 +22,24 @@ class Server(uvicorn.Server):
     their next answer.
     """
 
-    def __init__(self, config: uvicorn.Config, *, beat: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        beat: Callable[[bool], None],
+        clock: Clock,
+        control: Path | None = None,
+    ) -> None:
         super().__init__(config)
         self._beat = beat
+        self._clock = clock
+        self._control = control
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._control is not None and isinstance(self._clock, OffsetClock):
+            self._control_server = await listen(self._control, self._clock)
 
     @override
     async def on_tick(self, counter: int) -> bool:

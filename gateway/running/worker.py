@@ -20,20 +20,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     die_with(given.parent)
-
-    from gateway.app import build  # noqa: PLC0415 - a second of imports, after the lifeline is set
-    from gateway.running.server import Server, configured  # noqa: PLC0415
-    from gateway.settings import Settings  # noqa: PLC0415
-
-    settings = Settings()
-    sockets: list[socket.socket] = []
-    zones: dict[tuple[str, int], frozenset[str]] = {}
-    for part in given.listener:
-        descriptor, _, names = part.partition(":")
-        sock = socket.socket(fileno=int(descriptor))
-        sockets.append(sock)
-        host, port = sock.getsockname()[:2]
-        zones[host, port] = frozenset(names.split(","))
     os.set_blocking(given.beat, False)
 
     def beat(serving: bool) -> None:
@@ -41,6 +27,31 @@ def main(arguments: list[str]) -> int:
             os.write(given.beat, b"r" if serving else b"s")
 
     beat(serving=False)
-    app = build(settings, zones=zones)
-    Server(configured(app, drain_seconds=settings.drain_s), beat=beat).run(sockets)
+    # A second of imports, after the lifeline is set.
+    from gateway.app import build
+    from gateway.clock import OffsetClock, SystemClock
+    from gateway.running.server import Server, configured
+    from gateway.settings import Settings
+
+    settings = Settings()
+    sockets, zones = _listeners(given.listener)
+    clock = OffsetClock() if settings.profile == "test" else SystemClock()
+    app = build(settings, zones=zones, clock=clock)
+    config = configured(app, drain_seconds=settings.drain_s)
+    control = settings.control_socket if settings.profile == "test" else None
+    Server(config, beat=beat, clock=clock, control=control).run(sockets)
     return 0
+
+
+def _listeners(
+    given: list[str],
+) -> tuple[list[socket.socket], dict[tuple[str, int], frozenset[str]]]:
+    sockets: list[socket.socket] = []
+    zones: dict[tuple[str, int], frozenset[str]] = {}
+    for part in given:
+        descriptor, _, names = part.partition(":")
+        sock = socket.socket(fileno=int(descriptor))
+        sockets.append(sock)
+        host, port = sock.getsockname()[:2]
+        zones[host, port] = frozenset(names.split(","))
+    return sockets, zones
