@@ -12,11 +12,11 @@ from gateway.simulated import estate, gjj, identity, jobs, legal
 from gateway.simulated.control import Control
 from gateway.simulated.estate import Estate
 from gateway.simulated.faults import Calls, Faulty
-from gateway.simulated.gjj import Gjj
+from gateway.simulated.gjj_pages import Gjj
 from gateway.simulated.huzheng import Huzheng
 from gateway.simulated.identity import Identity
 from gateway.simulated.jobs import Jobs
-from gateway.simulated.legal import Legal
+from gateway.simulated.legal_pages import Legal
 from gateway.simulated.newsapp import NewsApp
 from gateway.simulated.people import PEOPLE
 from gateway.simulated.water import Water

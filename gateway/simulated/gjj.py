@@ -1,21 +1,20 @@
-"""1 Provident fund: JSON over REST, HMAC headers, HTTP 200 for business errors; withdrawal pages."""
+"""1 Provident fund: JSON over REST, HMAC headers, HTTP 200 for business errors."""
 
 import hmac
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.simulated.cityclock import last_night, stamp
 from gateway.simulated.people import BY_ID, BY_ID_NUMBER
 from gateway.simulated.records import Matter
 from gateway.simulated.replay import Seen
-from gateway.simulated.site import Site, json_object
+from gateway.simulated.site import json_object
 from gateway.simulated.world import World
 
 PREFIXES: Final = ("/open/v2",)
@@ -58,31 +57,21 @@ def workdays_later(start: date, days: int) -> date:
     return start
 
 
-class Gjj:
-    """The provident fund's API and site."""
+class Fund:
+    """The provident fund's accounts and its API."""
 
     def __init__(self, world: World) -> None:
         """Keep the world and the nonces that were seen."""
         self.world = world
         self.seen = Seen()
-        self.site = Site(world, "gjj", {"balance": "/", "withdraw": "/withdraw", "loan": "/loan"})
 
-    def app(self) -> Starlette:
-        """API and pages."""
-        return Starlette(
-            routes=[
-                Route("/open/v2/ping", self.ping),
-                Route("/open/v2/person/account", self.account, methods=["POST"]),
-                Route("/open/v2/person/business/{grzh}", self.business),
-                Route("/", self.home),
-                Route("/withdraw", self.withdraw, methods=["GET", "POST"]),
-                Route("/withdrawals", self.withdrawals),
-                Route("/loan", self.loan),
-                *self.site.routes(),
-            ]
-        )
-
-    # The API
+    def routes(self) -> list[Route]:
+        """The API's addresses."""
+        return [
+            Route("/open/v2/ping", self.ping),
+            Route("/open/v2/person/account", self.account, methods=["POST"]),
+            Route("/open/v2/person/business/{grzh}", self.business),
+        ]
 
     async def signed(self, request: Request) -> Response | None:
         """None if the request is signed as it must be, else what is wrong."""
@@ -218,111 +207,3 @@ class Gjj:
             "dqqs": str(loan.get("paid", 0)),
             "zqs": str(loan.get("total", 0)),
         }
-
-    # The pages
-
-    async def home(self, request: Request) -> Response:
-        """The account."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.page(request, "stranger")
-        has = bool(who.person and self.world.get("gjj", who.person, "account"))
-        return self.site.page(
-            request,
-            "home",
-            account=self.account_data(who.person) if has else None,
-            withdrawal=self.withdrawal(who.person) if has else None,
-            loan=self.loan_data(who.person) if has else None,
-            once=self.site.once(who),
-        )
-
-    async def withdraw(self, request: Request) -> Response:
-        """The withdrawal form, and what it is sent to."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        if not who.person or not self.world.get("gjj", who.person, "account"):
-            return self.site.refused(
-                request, 403, "没有可提取的账户", "未查询到您名下的公积金账户。"
-            )
-        wrong: dict[str, str] = {}
-        fields: dict[str, str] = {"reason": "rent", "amount": ""}
-        if request.method == "POST":
-            sent = await self.site.form(request, who)
-            if sent is None:
-                return self.site.refused(request, 403, "页面已过期", "请回到提取页面重新填写。")
-            fields |= sent
-            wrong = self.mistakes(who.person, fields)
-            if not wrong:
-                self.world.records.hand_in(
-                    "gjj",
-                    who.person,
-                    "tq",
-                    self.world.clock.matters(),
-                    {
-                        "reason": REASONS[fields["reason"]][1],
-                        "amount": f"{float(fields['amount']):.2f}",
-                    },
-                    fields["once"],
-                )
-                return RedirectResponse("/withdrawals?new=1", 303)
-        return self.site.page(
-            request,
-            "withdraw",
-            status=422 if wrong else 200,
-            reasons=REASONS,
-            fields=fields,
-            wrong=wrong,
-            balance=self.balance(who.person),
-            once=self.site.once(who),
-        )
-
-    def mistakes(self, person: str, fields: dict[str, str]) -> dict[str, str]:
-        """What is wrong with a withdrawal, by field."""
-        reason = REASONS.get(fields["reason"])
-        if reason is None:
-            return {"reason": "请选择提取原因"}
-        text = fields["amount"].replace(",", "")
-        whole, _, cents = text.partition(".")
-        if (
-            not whole.isascii()
-            or not whole.isdigit()
-            or len(whole) > 9
-            or not (cents.isdigit() or not cents)
-            or len(cents) > 2
-        ):
-            return {"amount": "请填写金额，例如 1200.00"}
-        fields["amount"] = text
-        amount = float(text)
-        if amount <= 0:
-            return {"amount": "金额要大于 0"}
-        if (self.withdrawal(person) or {}).get("zt") in ("10", "20"):
-            return {"amount": "您有一笔提取正在办理，办结后才能再次申请"}
-        if amount > float(self.balance(person)):
-            return {"amount": "不能超过账户余额"}
-        if amount > reason[2]:
-            return {"amount": f"{reason[0]}每年不超过 {reason[2]:,} 元"}
-        return {}
-
-    async def withdrawals(self, request: Request) -> Response:
-        """What was handed in and where it stands."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        now = self.world.clock.matters()
-        rows: list[dict[str, Any]] = [
-            {"matter": one, "stage": stage_of(one, now), "due": workdays_later(one.at.date(), 3)}
-            for one in self.world.records.matters("gjj", who.person, "tq")
-        ]
-        return self.site.page(
-            request, "withdrawals", rows=rows, stages=STAGES, new="new" in request.query_params
-        )
-
-    async def loan(self, request: Request) -> Response:
-        """The loan's progress."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        return self.site.page(
-            request, "loan", loan=self.loan_data(who.person) if who.person else None
-        )

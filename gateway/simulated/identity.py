@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.simulated.oidc import CLIENT, Ask, Issuer, Login, Refusal, one_each, read_ask
+from gateway.simulated.issuer import Issuer, Login
+from gateway.simulated.oidc import CLIENT, Ask, Refusal, one_each, read_ask
 from gateway.simulated.people import BY_ID, PEOPLE, Person
 from gateway.simulated.site import STATIC, Site, fields_of
 from gateway.simulated.world import World
@@ -17,11 +18,11 @@ from gateway.simulated.world import World
 PREFIXES: Final = ("/.well-known", "/jwks", "/token", "/userinfo")
 COOKIE: Final = "anlan_id"
 LEVELS: Final = (
-    ("auto", "默认方式", "按本人已有的实名方式"),
-    ("1", "一级 手机号", "短信验证码"),
-    ("2", "二级 实名", "姓名和证件号码"),
-    ("3", "三级 人脸", "人脸比对"),
-    ("4", "四级 数字证书", "证书和人脸"),
+    ("auto", "默认", "本人"),
+    ("1", "1 级", "手机"),
+    ("2", "2 级", "实名"),
+    ("3", "3 级", "人脸"),
+    ("4", "4 级", "证书"),
 )
 
 

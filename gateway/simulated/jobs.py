@@ -21,7 +21,7 @@ PREFIXES: Final = ("/feed.xml", "/feed.json")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One event that comes again every two weeks, so that there is always a next one."""
+    """One event that comes again, so that there is always a next one."""
 
     id: str
     title: str
@@ -29,14 +29,15 @@ class Plan:
     text: str
     place: str
     seats: int
-    day: int  # of a fortnight
+    day: int  # counted from a Monday, 1 = Monday
     hour: int
     hours: int
+    every: int = 14  # days
 
 
 # fmt: off
 PLANS: Final = (
-    Plan("e01", "冬季大型招聘会", "招聘会", "126 家单位，2,300 个岗位，含制造、物流、教育、医护。带身份证和简历即可入场。", "市人力资源市场一楼", 800, 4, 9, 7),
+    Plan("e01", "冬季大型招聘会", "招聘会", "126 家单位，2,300 个岗位，含制造、物流、教育、医护。带身份证和简历即可入场。", "市人力资源市场一楼", 800, 6, 9, 7, every=7),
     Plan("e02", "养老护理员技能培训（第 18 期）", "培训", "10 天，免费，考核合格发证书，推荐上岗。", "安澜技师学院 3 号楼", 40, 2, 8, 8),
     Plan("e03", "高校毕业生专场招聘", "招聘会", "58 家单位，面向两年内毕业生，现场可做职业测评。", "安澜大学体育馆", 500, 5, 13, 4),
     Plan("e04", "短视频与直播带货培训", "培训", "5 天，面向返乡青年和个体经营者，免费。", "青溪县创业园", 60, 7, 9, 6),
@@ -183,11 +184,11 @@ class Jobs:
 
 
 def _next(plan: Plan, now: datetime) -> dict[str, Any]:
-    """The next time a plan takes place: every fortnight, counted from a fixed Monday."""
+    """The next time a plan takes place: counted from a fixed Monday."""
     monday = datetime(2026, 1, 5, tzinfo=now.tzinfo)
     start = monday + timedelta(days=plan.day - 1, hours=plan.hour)
-    rounds = max(0, -(-(now - start) // timedelta(days=14)))
-    start += timedelta(days=14 * rounds)
+    rounds = max(0, -(-(now - start) // timedelta(days=plan.every)))
+    start += timedelta(days=plan.every * rounds)
     return {
         "id": plan.id,
         "title": plan.title,

@@ -1,4 +1,4 @@
-"""2 Legal services: JSON behind client credentials with private_key_jwt; legal-aid pages."""
+"""2 Legal services: JSON behind client credentials with private_key_jwt."""
 
 import secrets
 from collections.abc import Mapping
@@ -9,15 +9,14 @@ import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.simulated.cityclock import rfc3339
 from gateway.simulated.records import Matter
 from gateway.simulated.replay import Seen
-from gateway.simulated.site import Site, fields_of, json_object
+from gateway.simulated.site import fields_of, json_object
 from gateway.simulated.tickets import ASSERTION_TYPE
 from gateway.simulated.world import World
 
@@ -40,8 +39,6 @@ STATUSES: Final = {
     "closed": "已办结",
     "refused": "不予援助",
 }
-TOPICS: Final = ("劳动争议", "婚姻家庭", "房产纠纷", "合同债务", "其他")
-SLOTS: Final = ("09:30", "10:30", "14:30", "16:00")
 
 
 def busy() -> Response:
@@ -53,35 +50,22 @@ def _instant(moment: datetime) -> str:
     return rfc3339(moment)
 
 
-class Legal:
-    """The legal services centre's API and site."""
+class Cases:
+    """The legal services centre's cases and its API."""
 
     def __init__(self, world: World) -> None:
         """Keep the world, tokens given out, assertions seen."""
         self.world = world
         self.seen = Seen()
         self.tokens: dict[str, float] = {}
-        self.site = Site(
-            world, "legal", {"aid": "/aid", "cases": "/", "appointment": "/appointment"}
-        )
 
-    def app(self) -> Starlette:
-        """API and pages."""
-        return Starlette(
-            routes=[
-                Route("/oauth/token", self.token, methods=["POST"]),
-                Route("/api/health", self.health),
-                Route("/api/cases/query", self.query, methods=["POST"]),
-                Route("/", self.home),
-                Route("/aid", self.aid, methods=["GET", "POST"]),
-                Route("/appointment", self.appointment, methods=["GET", "POST"]),
-                Route("/cases/{id}", self.case),
-                Route("/cases/{id}/supplement", self.supplement, methods=["POST"]),
-                *self.site.routes(),
-            ]
-        )
-
-    # The API
+    def routes(self) -> list[Route]:
+        """The API's addresses."""
+        return [
+            Route("/oauth/token", self.token, methods=["POST"]),
+            Route("/api/health", self.health),
+            Route("/api/cases/query", self.query, methods=["POST"]),
+        ]
 
     async def token(self, request: Request) -> Response:
         """Client credentials, proven with private_key_jwt."""
@@ -153,8 +137,6 @@ class Legal:
         now = _instant(self.world.clock.matters())
         return JSONResponse({"total": len(cases), "next": rest, "as_of": now, "cases": shown})
 
-    # The cases
-
     def cases(self, person: str) -> list[dict[str, Any]]:
         """All cases of a person: what was there and what was handed in here."""
         now = self.world.clock.matters()
@@ -162,140 +144,8 @@ class Legal:
         made = [_made(one, now) for one in self.world.records.matters("legal", person)]
         return made + [_old(one, n, now) for n, one in enumerate(old)]
 
-    # The pages
-
-    async def home(self, request: Request) -> Response:
-        """My cases."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.page(request, "stranger")
-        return self.site.page(
-            request,
-            "home",
-            cases=self.cases(who.person) if who.person else [],
-            kinds=KINDS,
-            statuses=STATUSES,
-            once=self.site.once(who),
-        )
-
-    async def aid(self, request: Request) -> Response:
-        """Apply for legal aid."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        fields, wrong = {"title": "", "facts": ""}, {}
-        if request.method == "POST":
-            sent = await self.site.form(request, who)
-            if sent is None:
-                return self.site.refused(request, 403, "页面已过期", "请回到申请页面重新填写。")
-            fields |= sent
-            if not fields["title"]:
-                wrong["title"] = "请写一句话说明是什么纠纷"
-            if len(fields["facts"]) < 4:
-                wrong["facts"] = "请写明事情的经过"
-            if not wrong:
-                now = self.world.clock.matters()
-                body = {"title": fields["title"][:40], "facts": fields["facts"]}
-                made = self.world.records.hand_in(
-                    "legal", who.person, "fy", now, body, fields["once"]
-                )
-                return RedirectResponse(f"/cases/{made.id}?new=1", 303)
-        return self.site.page(
-            request,
-            "aid",
-            status=422 if wrong else 200,
-            fields=fields,
-            wrong=wrong,
-            once=self.site.once(who),
-        )
-
-    async def appointment(self, request: Request) -> Response:
-        """Book a consultation."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        slots = self.slots()
-        wrong: dict[str, str] = {}
-        fields = {"topic": TOPICS[0], "slot": ""}
-        if request.method == "POST":
-            sent = await self.site.form(request, who)
-            if sent is None:
-                return self.site.refused(request, 403, "页面已过期", "请回到预约页面重新选择。")
-            fields |= sent
-            if fields["slot"] not in slots:
-                wrong["slot"] = "请选择一个时间"
-            elif fields["topic"] not in TOPICS:
-                wrong["topic"] = "请选择咨询内容"
-            else:
-                now = self.world.clock.matters()
-                body = {
-                    "title": f"{fields['topic']}咨询",
-                    "slot": slots[fields["slot"]].isoformat(),
-                }
-                made = self.world.records.hand_in(
-                    "legal", who.person, "yy", now, body, fields["once"]
-                )
-                return RedirectResponse(f"/cases/{made.id}?new=1", 303)
-        return self.site.page(
-            request,
-            "appointment",
-            status=422 if wrong else 200,
-            slots=slots,
-            topics=TOPICS,
-            fields=fields,
-            wrong=wrong,
-            once=self.site.once(who),
-        )
-
-    def slots(self) -> dict[str, datetime]:
-        """Free times of the next three working days."""
-        day = self.world.clock.matters()
-        found: dict[str, datetime] = {}
-        while len(found) < 3 * len(SLOTS):
-            day += timedelta(days=1)
-            if day.weekday() < 5:
-                for text in SLOTS:
-                    hour, minute = map(int, text.split(":"))
-                    at = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
-                    found[f"{at:%Y%m%d-%H%M}"] = at
-        return found
-
-    async def case(self, request: Request) -> Response:
-        """One case."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        case = self._mine(who.person, request.path_params["id"])
-        if case is None:
-            return self.site.refused(request, 404, "没有这件事项", "请从我的事项中打开。")
-        return self.site.page(
-            request,
-            "case",
-            case=case,
-            kinds=KINDS,
-            statuses=STATUSES,
-            new="new" in request.query_params,
-            wrong={},
-            once=self.site.once(who),
-        )
-
-    def _mine(self, person: str, number: str) -> dict[str, Any] | None:
-        return next((one for one in self.cases(person) if one["id"] == number), None)
-
-    async def supplement(self, request: Request) -> Response:
-        """What was asked for in addition."""
-        who = self.site.who(request)
-        if who is None:
-            return self.site.stranger(request)
-        sent = await self.site.form(request, who)
-        case = self._mine(who.person, request.path_params["id"])
-        if sent is None or case is None:
-            return self.site.refused(request, 403, "页面已过期", "请从我的事项中重新打开。")
-        if case["status"] == "supplement" and sent.get("text"):
-            self._supplied(who.person, case["id"], sent["text"])
-        return RedirectResponse(f"/cases/{case['id']}", 303)
-
-    def _supplied(self, person: str, number: str, text: str) -> None:
+    def supplied(self, person: str, number: str, text: str) -> None:
+        """Note that somebody handed in what was missing."""
         for one in self.world.records.matters("legal", person, "fy"):
             if one.id == number:
                 at = self.world.clock.matters().isoformat()
