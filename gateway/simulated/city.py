@@ -34,14 +34,16 @@ class City(World):
         """Build every system; see `World` for the other arguments."""
         super().__init__(folder, **world)
         self.water = Water(self)
+        gjj_site, legal_site, self.estate = Gjj(self), Legal(self), Estate(self)
+        self.fund, self.office = gjj_site.fund, legal_site.office
         self.control = Control(self, self.water, enabled=control)
         self.calls["trap"] = Calls()
         guard = self._guarded
         self.apps: dict[str, ASGIApp] = {
             "app": NewsApp(self).app(),
-            "gjj": guard("gjj", Gjj(self).app(), gjj.PREFIXES, gjj.busy),
-            "legal": guard("legal", Legal(self).app(), legal.PREFIXES, legal.busy),
-            "property": guard("property", Estate(self).app(), estate.PREFIXES, estate.busy),
+            "gjj": guard("gjj", gjj_site.app(), gjj.PREFIXES, gjj.busy),
+            "legal": guard("legal", legal_site.app(), legal.PREFIXES, legal.busy),
+            "property": guard("property", self.estate.app(), estate.PREFIXES, estate.busy),
             "huzheng": Huzheng(self).app(),
             "water": self.water.app(),
             "jobs": guard("jobs", Jobs(self).app(), jobs.PREFIXES, jobs.busy),

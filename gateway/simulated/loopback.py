@@ -12,5 +12,12 @@ class Loopback(httpx.AsyncHTTPTransport):
         """Send one request."""
         host = request.url.host
         if host == "localhost" or host.endswith(".localhost"):
-            request.url = request.url.copy_with(host="127.0.0.1")
+            # A copy: the caller's request keeps its name, which cookies go by.
+            request = httpx.Request(
+                request.method,
+                request.url.copy_with(host="127.0.0.1"),
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
         return await super().handle_async_request(request)

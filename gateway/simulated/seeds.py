@@ -77,7 +77,7 @@ def _water(n: int, person: str) -> Fields:
     return {
         "amount": f"{usage * 3.2:.2f}",
         "usage": usage,
-        "paid": n % 3 == 1,
+        "paid": n % 3 == 1 and person != "wu-gang",
         "days": -20 if person == "wu-gang" else 44,
     }
 
