@@ -29,6 +29,7 @@ class CityClock:
         self._base = base
         self.offset = 0.0  # moves both hands
         self.lead = 0.0  # moves matters only; kept over a restart
+        self.held: datetime | None = None  # matters stand still here, plus what is advanced
 
     def protocol(self) -> datetime:
         """Now, for signatures and tokens."""
@@ -36,7 +37,14 @@ class CityClock:
 
     def matters(self) -> datetime:
         """Now, for stages and dates."""
+        if self.held is not None:
+            return self.held + timedelta(seconds=self.offset + self.lead)
         return self.protocol() + timedelta(seconds=self.lead)
+
+    def hold(self, *, still: bool) -> None:
+        """Let matters stand still, so that two runs answer the same bytes; or run again."""
+        moved = timedelta(seconds=self.offset + self.lead)
+        self.held = self.matters() - moved if still else None
 
     def seconds(self) -> float:
         """Protocol time as seconds since 1970."""

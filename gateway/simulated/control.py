@@ -109,6 +109,7 @@ class Control:
             "protocol": rfc3339(clock.protocol()),
             "offset_seconds": clock.offset,
             "lead_seconds": clock.lead,
+            "held": clock.held is not None,
         }
 
     def calls(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +135,8 @@ class Control:
             step = float(asked.get("advance_seconds", 0))
         except (TypeError, ValueError) as error:
             raise Wrong("advance_seconds, offset_seconds: seconds") from error
+        if "hold" in asked:
+            clock.hold(still=bool(asked["hold"]))
         if asked.get("only") == "matters":
             clock.lead += step
         else:
@@ -203,6 +206,7 @@ class Control:
         self.world.records.clear()
         self.world.faults.clear()
         self.world.clock.offset = self.world.clock.lead = 0.0
+        self.world.clock.hold(still=False)
         self.clear_calls(asked)
         self.water.drop()
         return self.clock({})

@@ -98,7 +98,7 @@ class Gjj:
         text = fields["amount"].replace(",", "")
         whole, _, cents = text.partition(".")
         if (
-            not whole.isascii()
+            not text.isascii()
             or not whole.isdigit()
             or len(whole) > 9
             or not (cents.isdigit() or not cents)

@@ -89,7 +89,8 @@ class Issuer:
 
     def grant(self, ask: Ask, login: Login) -> str:
         """A code."""
-        code = secrets.token_urlsafe(32)
+        code, old = secrets.token_urlsafe(32), self.now() - TOKEN_SECONDS
+        self.grants = {one: kept for one, kept in self.grants.items() if kept.until > old}
         self.grants[code] = Grant(ask, login, self.now() + CODE_SECONDS)
         return code
 

@@ -83,6 +83,9 @@ def _water(n: int, person: str) -> Fields:
 
 
 _LEGAL: Final[dict[str, list[Fields]]] = {
+    "li-wei": [
+        {"kind": "appointment", "title": "房屋买卖合同咨询", "status": "booked", "since": 2, "handler": "公共法律服务中心", "in_days": 3, "lawyer": "周律师"},
+    ],
     "feng-xia": [
         {"kind": "legal_aid", "title": "工伤待遇纠纷", "status": "assigned", "since": 34, "handler": "城东法律援助站"},
         {"kind": "mediation", "title": "邻里漏水纠纷", "status": "mediating", "since": 12, "handler": "光明里人民调解委员会"},

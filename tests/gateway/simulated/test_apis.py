@@ -1,5 +1,6 @@
 """Each department speaks what WIRE.md says, over real HTTP."""
 
+import asyncio
 import csv
 import io
 import time
@@ -273,3 +274,15 @@ async def test_jobs_seats_can_be_booked_once(hands: Any) -> None:
     found = next(one for one in told["items"] if one["id"].startswith("e02"))
     assert found["_event"]["seats"] == 39
     assert (await hands.http.post(event, data={"name": "", "phone": "1"})).status_code == 422
+
+
+async def test_held_matters_answer_the_same_bytes(hands: Any) -> None:
+    """Two runs a second apart; advanced, they move; released, they run."""
+    await hands.control("clock", hold=True)
+    first = await hands.cases("feng-xia")
+    await asyncio.sleep(1.1)
+    assert await hands.cases("feng-xia") == first
+
+    await hands.control("clock", advance_seconds=3600, only="matters")
+    assert (await hands.cases("feng-xia"))["as_of"] > first["as_of"]
+    assert (await hands.control("clock", hold=False))["held"] is False
