@@ -57,7 +57,7 @@ class Doorkeeper:
     prove: Callable[[Form], Awaitable[DepartmentServer]]  # a department's client assertion
     bind: Callable[..., str]  # keyed digest of parts, for form tokens
     proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-    misses: "Misses" = field(default_factory=lambda: Misses()  # noqa: PLW0108 - defined below)
+    misses: "Misses" = field(default_factory=lambda: Misses())  # noqa: PLW0108 - defined below
 
     @property
     def session_cookie(self) -> str:
