@@ -157,3 +157,4 @@ class City(Block):
     prefix: str  # of case and receipt numbers
     name: Text
     hotline: str = "12345"
+    regions: dict[str, Text] = Field(default_factory=dict)  # districts and counties by code
