@@ -24,6 +24,7 @@ from gateway.registry.artefact import BadArtefact, write_whole
 from gateway.registry.gather import gather
 from gateway.registry.generation import Generation
 from gateway.registry.revisions import Revision, append, files_of, latest, latest_id
+from gateway.registry.working_copy import WorkingCopy
 from gateway.registry.workshop import CannotPrepare, Workshop
 from gateway.store.away import Away, LedgerAway
 from gateway.store.ledger import Ledger
@@ -221,6 +222,8 @@ class Live:
                         ),
                     )
                 )
+                state = self._workshop.state
+                WorkingCopy(self._registry, self._plugins, state).in_step(1)
 
 
 @asynccontextmanager
