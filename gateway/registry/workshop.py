@@ -18,8 +18,10 @@ import orjson
 from gateway.clock import Clock, SystemClock
 from gateway.conformance.finding import Finding, errors
 from gateway.registry.artefact import BadArtefact, write_whole
+from gateway.registry.difference import sentences
 from gateway.registry.generation import Generation
-from gateway.registry.prepare import Extras, generation_digest, manifest_of, prepare
+from gateway.registry.prepare import Extras, Prepared, generation_digest, manifest_of, prepare
+from gateway.words.loader import LANGUAGES, Language
 
 DEADLINE: Final = 60.0  # seconds; a preparing that takes longer is ended
 _COMMAND: Final = (sys.executable, "-m", "gateway", "prepare")
@@ -79,8 +81,29 @@ class Workshop:
             CannotPrepare: the child crashed or took longer than `DEADLINE`.
         """
         order, target = self._order(files, revision, before, tolerant=tolerant)
+        out, err, code = await self._run(order)
+        return self._ready(code, out, err, target)
+
+    async def difference(
+        self, before: Mapping[str, bytes], after: Mapping[str, bytes]
+    ) -> dict[Language, list[str]]:
+        """What changed from one revision's files to another's, in sentences, made by a child.
+
+        Raises:
+            CannotPrepare: as `make`, or one of the two is broken beyond reading.
+        """
+        orders = [self._order(files, 1, None, tolerant=True)[0] for files in (before, after)]
+        out, err, _ = await self._run(b"".join(orders), "--difference")
+        try:
+            told: dict[Language, list[str]] = orjson.loads(out)
+        except orjson.JSONDecodeError:
+            raise CannotPrepare(_last_line(err)) from None
+        return told
+
+    async def _run(self, order: bytes, *more: str) -> tuple[bytes, bytes, int | None]:
         child = await asyncio.create_subprocess_exec(
             *self.command,
+            *more,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,25 +117,7 @@ class Workshop:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
-        return self._ready(child.returncode, out, err, target)
-
-    def make_now(
-        self,
-        files: Mapping[str, bytes],
-        revision: int,
-        *,
-        before: Path | None = None,
-        tolerant: bool = False,
-    ) -> Ready:
-        """As `make`, for commands without a loop."""
-        order, target = self._order(files, revision, before, tolerant=tolerant)
-        try:
-            child = subprocess.run(  # noqa: S603 - our own program
-                list(self.command), input=order, capture_output=True, timeout=DEADLINE, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise CannotPrepare(f"preparing took longer than {DEADLINE:.0f} s") from None
-        return self._ready(child.returncode, child.stdout, child.stderr, target)
+        return out, err, child.returncode
 
     def _order(
         self, files: Mapping[str, bytes], revision: int, before: Path | None, *, tolerant: bool
@@ -134,9 +139,7 @@ class Workshop:
         try:
             answer = orjson.loads(out)
         except orjson.JSONDecodeError:
-            last = err.decode("utf-8", "replace").strip().splitlines()[-1:]
-            said = last[0][:300] if last else f"exit code {code}"
-            raise CannotPrepare(f"preparing failed: {said}") from None
+            raise CannotPrepare(_last_line(err) or f"preparing failed with {code}") from None
         findings = [Finding(*row) for row in answer["findings"]]
         made = target if answer["made"] else None
         if made is not None:
@@ -164,17 +167,51 @@ class Workshop:
         return [path for _, path in sorted(found)]
 
 
+def _last_line(err: bytes) -> str:
+    last = err.decode("utf-8", "replace").strip().splitlines()[-1:]
+    return f"preparing failed: {last[0][:300]}" if last else ""
+
+
 def run_prepare(
-    extras: Extras, source: BinaryIO | None = None, sink: BinaryIO | None = None
+    arguments: Sequence[str],
+    extras: Extras,
+    source: BinaryIO | None = None,
+    sink: BinaryIO | None = None,
 ) -> int:
-    """The child: carry out the one order on standard input. `extras` is the app's.
+    """The child: carry out the order on standard input. `extras` is the app's.
 
     Returns:
-        The process's exit code: 0 made, 1 findings, 2 the order could not be read.
+        The process's exit code: 0 made, 1 findings.
     """
     source, sink = source or sys.stdin.buffer, sink or sys.stdout.buffer
     if hasattr(os, "nice"):
         os.nice(_NICE)
+    if "--difference" in arguments:
+        return _tell_difference(source, sink)
+    prepared, target = _carried_out(source, extras)
+    if prepared.artefact is not None:
+        write_whole(target, prepared.artefact)
+    rows = [[getattr(f, name) for name in Finding.__dataclass_fields__] for f in prepared.findings]
+    made = prepared.artefact is not None
+    sink.write(orjson.dumps({"made": made, "findings": rows, "digest": prepared.digest}))
+    sink.flush()
+    return 0 if made else 1
+
+
+def _tell_difference(source: BinaryIO, sink: BinaryIO) -> int:
+    before, _ = _carried_out(source, lambda _draft: {})
+    after, _ = _carried_out(source, lambda _draft: {})
+    if after.artefact is None:
+        sys.stderr.write("the later one cannot be read\n")
+        return 1
+    old = Generation.load(before.artefact) if before.artefact else None
+    new = Generation.load(after.artefact)
+    sink.write(orjson.dumps({language: sentences(old, new, language) for language in LANGUAGES}))
+    sink.flush()
+    return 0
+
+
+def _carried_out(source: BinaryIO, extras: Extras) -> tuple[Prepared, Path]:
     header: dict[str, Any] = orjson.loads(source.readline())
     files = {path: source.read(length) for path, length in header["files"]}
     prepared = prepare(
@@ -187,13 +224,7 @@ def run_prepare(
         now=header["now"],
         tolerant=header["tolerant"],
     )
-    if prepared.artefact is not None:
-        write_whole(Path(header["target"]), prepared.artefact)
-    rows = [[getattr(f, name) for name in Finding.__dataclass_fields__] for f in prepared.findings]
-    made = prepared.artefact is not None
-    sink.write(orjson.dumps({"made": made, "findings": rows, "digest": prepared.digest}))
-    sink.flush()
-    return 0 if made else 1
+    return prepared, Path(header["target"])
 
 
 def _before(path: str) -> Generation | None:
