@@ -109,6 +109,7 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     "metadata-host": ("{value} is a link-local address", "write the department's own host"),
     "plain-http": ("{value} is not encrypted", "use https"),
     "invented": ("{value} belongs to the simulated city", "write the real one"),
+    "variable": ("the variable {value} is not set and has no default", "write ${{{value}:-value}}"),
     "cannot-clear": ("{value} cannot be switched off by false", "write another value"),
     "parked": ("plugin {value} cannot be loaded here: {why}", "see its findings"),
 }

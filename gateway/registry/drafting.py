@@ -4,13 +4,15 @@ Only what the entry says by itself and against the lists at the head of the regi
 here; what it says of other entries is `gateway.registry.across`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.conformance.finding import Finding
 from gateway.conformance.mistakes import near
 from gateway.contract.block import seconds
+from gateway.contract.ids import SERVICE_ID_PATTERN
 from gateway.contract.manifest import Text
 from gateway.registry.document_model import (
     DepartmentSpec,
@@ -23,9 +25,11 @@ from gateway.registry.entry import Visibility
 from gateway.registry.hosts import host_findings
 from gateway.registry.reading import EntrySource
 
+_ID: Final = re.compile(SERVICE_ID_PATTERN)
 _SHORT: Final = 12  # Chinese characters in a card's title
+_VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 _WEEK: Final = 7 * 86400.0
-_CLEARABLE: Final = {
+CLEARABLE: Final[dict[str, Any]] = {
     "order": None, "life_events": (), "aliases": (), "news_tags": (), "successor": None,
     "region": (), "min_host": None, "hours": None, "maintenance": (), "way": None,
     "functions": (), "lane": None, "limits": None, "timeout": None, "fresh": None, "keep": None,
@@ -41,6 +45,7 @@ class Head:
     departments: Mapping[str, DepartmentSpec]
     environment: str
     now: int  # UTC microseconds
+    variables: Mapping[str, str] = field(default_factory=dict)  # what ${NAME} stands for
 
     @property
     def topics(self) -> dict[str, int]:
@@ -72,26 +77,51 @@ class Draft:
 def draft(source: EntrySource, head: Head) -> tuple[Draft | None, list[Finding]]:
     """Read one entry; None when an error stands in it."""
     value = source.value
+    wrong_id = (
+        []
+        if _ID.match(source.id)
+        else [source.finding((), "service-id", key=True, value=repr(source.id))]
+    )
     if not isinstance(value, dict):
-        return None, [source.finding((), "not-a-mapping", value=repr(source.id))]
+        return None, [*wrong_id, source.finding((), "not-a-mapping", value=repr(source.id))]
     model: type[PluginEntry | DirectoryEntry]
     model = PluginEntry if _wants_plugin(value) else DirectoryEntry
     plain, cleared, found = _without_false(source, value, head.environment)
     spec, more = source.made(model, plain)
-    found += more
+    found += wrong_id + more
     if spec is None:
         return None, found
     override = spec.environments.get(head.environment)  # type: ignore[call-overload]  # any text may be asked for
-    changed: dict[str, Any] = {key: _CLEARABLE[key] for key in cleared}
+    changed: dict[str, Any] = {key: CLEARABLE[key] for key in cleared}
     if override is not None:
         names = override.model_fields_set - {"settings", "network"}
         changed |= {name: getattr(override, name) for name in names if name not in cleared}
     merged = spec.model_copy(update=changed)
     settings = getattr(override, "settings", {})
     network = override.network if override and "network" in override.model_fields_set else None
+    merged, more = _filled(source, merged, head)
+    found += more
     made = Draft(source, merged, _shown(merged), settings, network)
     found += _judge(made, head)
     return (None if any(f.severity == "error" for f in found) else made), found
+
+
+def _filled(
+    source: EntrySource, spec: PluginEntry | DirectoryEntry, head: Head
+) -> tuple[PluginEntry | DirectoryEntry, list[Finding]]:
+    """The entry with `${NAME:-default}` filled in its link."""
+    if not isinstance(spec, DirectoryEntry) or not spec.link or "${" not in spec.link:
+        return spec, []
+    found: list[Finding] = []
+
+    def value(match: "re.Match[str]") -> str:
+        said = head.variables.get(match[1]) or match[2]
+        if said is None:
+            found.append(source.finding(("link",), "variable", value=match[1]))
+        return said or ""
+
+    filled = _VARIABLE.sub(value, spec.link)
+    return spec.model_copy(update={"link": filled}), found
 
 
 def _wants_plugin(value: Mapping[str, Any]) -> bool:
@@ -115,7 +145,7 @@ def _without_false(
         off = [key for key, item in values.items() if item is False]
         kept[name] = {key: item for key, item in values.items() if key not in off}
         for key in off:
-            if key in _CLEARABLE:
+            if key in CLEARABLE:
                 cleared += [key] if name == environment else []
             else:
                 loc = ("environments", name, key)

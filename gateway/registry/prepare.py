@@ -87,7 +87,7 @@ def prepare(
         document, departments, found = read_head(sources, environment)
         if document is None:
             return Prepared(None, _sorted([*found, *_rest(sources)]), digest)
-        head = Head(document, departments, environment, now)
+        head = Head(document, departments, environment, now, variables)
         once, more = doubles(sources)
         found += more
         broken_head = bool(errors(found))
