@@ -28,6 +28,8 @@ from gateway.registry.reading import EntrySource
 _ID: Final = re.compile(SERVICE_ID_PATTERN)
 _SHORT: Final = 12  # Chinese characters in a card's title
 _VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+_HOST_PORT: Final = re.compile(r"^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$")
+_LAST_PORT: Final = 65535
 _WEEK: Final = 7 * 86400.0
 CLEARABLE: Final[dict[str, Any]] = {
     "order": None, "life_events": (), "aliases": (), "news_tags": (), "successor": None,
@@ -268,7 +270,15 @@ def _weekdays(
 
 def _numbers(made: Draft) -> Iterator[Finding]:
     spec = made.spec
-    if not isinstance(spec, PluginEntry) or spec.keep is None:
+    if not isinstance(spec, PluginEntry):
+        return
+    for name, override in spec.environments.items():
+        for number, text in enumerate(override.network):
+            match = _HOST_PORT.match(text)
+            if match is None or not 0 < int(match[1]) <= _LAST_PORT:
+                loc = ("environments", name, "network", number)
+                yield made.source.finding(loc, "host-port", value=repr(text))
+    if spec.keep is None:
         return
     if seconds(spec.keep) > _WEEK:
         yield made.source.finding(("keep",), "keep-too-long", value=repr(spec.keep))

@@ -100,7 +100,8 @@ def open_plugin(
         if finding.code in ("unknown-setting", "setting-type") and f"settings.{quoted}" in who:
             entry = who[f"settings.{quoted}"]
             loc = ("environments", environment, "settings", quoted)
-            found.append(entry.saying(loc, finding.code, finding.message, finding.cure))
+            key = finding.code == "unknown-setting"
+            found.append(entry.saying(loc, finding.code, finding.message, finding.cure, key=key))
         else:
             found.append(finding.in_file(f"{PLUGINS}{plugin}/{finding.file}"))
     if package is None or errors(found):
