@@ -34,7 +34,7 @@ class Break:
     """The first row at which the chain does not hold."""
 
     seq: int
-    what: Literal["edited", "missing", "unlinked", "cut"]
+    why: Literal["edited", "missing", "unlinked", "cut"]
 
 
 def append(connection: Connection, event: AuditEvent, *, at: int) -> None:

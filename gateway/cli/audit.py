@@ -15,10 +15,10 @@ def audit() -> None:
 @app.command()
 def verify() -> None:
     """Check the hash chain of all audit events; names the first that does not fit."""
-    from gateway.audit.trail import verify as walk  # noqa: PLC0415 - extra `server`
-    from gateway.settings import Settings  # noqa: PLC0415
-    from gateway.store.away import LedgerAway  # noqa: PLC0415
-    from gateway.store.ledger import open_ledger_sync  # noqa: PLC0415
+    from gateway.audit.trail import verify as walk
+    from gateway.settings import Settings
+    from gateway.store.away import LedgerAway
+    from gateway.store.ledger import open_ledger_sync
 
     try:
         with open_ledger_sync(Settings().ledger_url) as ledger:

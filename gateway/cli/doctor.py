@@ -58,7 +58,7 @@ def _state(folder: Path) -> list[Line]:
 
 
 def _keys(settings: Settings) -> list[Line]:
-    from gateway.store.sealing import BadKek, FileKek  # noqa: PLC0415 - extra `server`
+    from gateway.store.sealing import BadKek, FileKek
 
     if not settings.kek_path.exists() and settings.profile != "production":
         return [Line("key file is made at the first start")]
@@ -70,7 +70,7 @@ def _keys(settings: Settings) -> list[Line]:
 
 
 def _cage() -> list[Line]:
-    from gateway.hosting.children.cage import available  # noqa: PLC0415 - Linux only inside
+    from gateway.hosting.children.cage import available
 
     if platform.system() != "Linux":
         return [Line("code plugins cannot be caged on this system: 未隔离", warning=True)]

@@ -44,8 +44,8 @@ def main() -> int:
 @app.command()
 def version() -> None:
     """Print the version of this installation and the contract it speaks."""
-    from importlib.metadata import version as installed  # noqa: PLC0415 - rarely asked
+    from importlib.metadata import version as installed
 
-    from gateway.contract.version import CONTRACT_VERSION  # noqa: PLC0415
+    from gateway.contract.version import CONTRACT_VERSION
 
     print(f"citygate {installed('citygate')} (plugin contract {CONTRACT_VERSION})")

@@ -61,7 +61,7 @@ def _start(
     free_ports: bool = False,
     control: bool = False,
 ) -> None:
-    from gateway.running.start import Start  # noqa: PLC0415 - only when serving
+    from gateway.running.start import Start
     from gateway.running.start import run as supervise
 
     os.environ.update(environment)  # noqa: TID251 - the settings are read from here

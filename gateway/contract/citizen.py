@@ -18,3 +18,12 @@ class Citizen:
     upstream: str  # which identity provider vouched for her
     session: str  # sha256 hex of the session token; a handle, never the token
     signed_in_at: int  # UTC microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A consent that stands: what exactly was shown, and which data items she agreed to."""
+
+    digest: str  # `Entry.consent_digest` at that time
+    items: frozenset[str]  # ids of data items
+    given: int  # UTC microseconds

@@ -1,6 +1,8 @@
 """One strict JSON reading for everything that comes from outside (reliability B20)."""
 
 import json
+from collections.abc import Callable
+from math import isinf
 from typing import Any, NoReturn
 
 from gateway.contract.failure import CallOwner
@@ -20,8 +22,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def loads(text: str) -> Any:
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError("a number is too big")
+    return number
+
+
+def loads(text: str, *, number: Callable[[str], Any] = _finite) -> Any:
     """Parse JSON text; duplicate keys, NaN, deep nesting and huge numbers are refused.
+
+    Numbers with a fraction or an exponent become what `number` makes of their text: a float, or
+    `Decimal` where they must stay exact.
 
     Raises:
         ValueError: with a sentence that names what is wrong and holds no value of the document.
@@ -31,6 +43,7 @@ def loads(text: str) -> Any:
             text.removeprefix("\ufeff"),
             object_pairs_hook=_no_twins,
             parse_constant=_no_constant,
+            parse_float=number,
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -14,9 +14,11 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 CHILD: Final = (
     sys.executable,
     "-c",
-    f"import sys; sys.path.insert(0, {str(ROOT)!r});"
-    "from gateway.registry.workshop import run_prepare;"
-    "sys.exit(run_prepare(sys.argv[1:], lambda draft: {'count': str(len(draft.services)).encode()}))",
+    (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r});"
+        "from gateway.registry.workshop import run_prepare;"
+        "sys.exit(run_prepare(sys.argv[1:], lambda draft: {'count': str(len(draft.services)).encode()}))"
+    ),
 )
 
 HEAD: Final = """\

@@ -1,0 +1,1 @@
+"""The consoles: few pages, but real."""
