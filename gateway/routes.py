@@ -201,6 +201,7 @@ class Router:
 
     def _find(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
         zones = self._zones.get(request.scope["server"], frozenset({CITIZEN}))
+        request.scope["zones"] = zones
         host = request.headers.get("host", "").lower()
         if INTERNAL not in zones and host not in self._hosts:
             raise Malformed(421, "host")
