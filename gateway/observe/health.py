@@ -58,6 +58,7 @@ class Seen:
     trouble: str = ""
     free: float = 1.0  # share of the disk
     workers: int = 1  # how many there should be
+    parked: Mapping[str, str] = field(default_factory=dict)  # plugins that could not be loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ def health(parts: Sequence[Mapping[str, Any]], seen: Seen) -> Health:
     """Everything, worst first."""
     plugins = _plugins(parts)
     rows = [*_own(parts, seen), *_breakers(plugins), *plugins]
+    rows += [
+        Row(Level.BAD, name, "plugin_parked", plugin=True, detail=why)
+        for name, why in seen.parked.items()
+    ]
     return Health(tuple(sorted(rows, key=lambda row: row.order)))
 
 
