@@ -4,11 +4,12 @@ Command modules import what only the server needs inside their commands: everyth
 `citygate plugin` and `citygate check` runs without the extra `server`, on Windows too.
 """
 
+import io
 import sys
 
 import typer
 
-from gateway.cli import audit, generated, plugin, registry, running, staff
+from gateway.cli import audit, backup, generated, plugin, registry, running, staff
 
 app = typer.Typer(
     name="citygate",
@@ -22,11 +23,17 @@ app.add_typer(staff.app, name="staff")
 app.add_typer(audit.app, name="audit")
 registry.mount(app)
 running.mount(app)
+backup.mount(app)
 generated.mount(app)
 
 
 def main() -> int:
     """Run the command line; a missing `server` extra is said in one sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a console without Chinese letters is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ModuleNotFoundError as error:
