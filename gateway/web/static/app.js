@@ -1,0 +1,27 @@
+// Makes pages livelier where scripts run; every page works without.
+(function () {
+  "use strict";
+  var me = document.currentScript;
+  document.cookie = "citygate-scripts=1;path=/;max-age=31536000;samesite=lax";
+  function load(address) {
+    if (!address) return;
+    var script = document.createElement("script");
+    script.src = address;
+    document.head.appendChild(script);
+  }
+  load(me.dataset.bridge);
+  if (document.querySelector("[hx-get],[hx-post]")) load(me.dataset.htmx);
+  // A form is handed in once, however often the button is pressed.
+  document.addEventListener("submit", function (event) {
+    var form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+  window.addEventListener("pageshow", function (event) {
+    if (!event.persisted) return;
+    // Back from a department: what the browser kept may be old, so ask again.
+    if (document.querySelector("[data-fresh]")) location.reload();
+    document.querySelectorAll("form[data-sent]").forEach(function (form) { delete form.dataset.sent; });
+  });
+})();
