@@ -197,7 +197,9 @@ class Lanes:
             raise demoted  # ask again who the primary is (F30)
 
     def _refused(self, error: Exception) -> None:
-        self.refusal = str(error) if isinstance(error, AuthenticationError) else ""
+        # redis-py wraps what the handshake was answered.
+        refused = any(isinstance(e, AuthenticationError) for e in (error, error.__cause__))
+        self.refusal = str(error) if refused else ""
         self.tried.set()
         if not self._lines:
             _tell(self._expired(), Away(str(error) or type(error).__name__))

@@ -10,6 +10,7 @@ from gateway.running import valkey
 from gateway.store.ledger import Ledger, open_ledger
 from gateway.store.sealing import FileKek, Keys, open_keys
 from gateway.store.volatile import Volatile, open_volatile
+from tests import postgres
 
 
 @pytest.fixture
@@ -45,3 +46,20 @@ async def volatile(valkey_url: str) -> AsyncIterator[Volatile]:
     async with open_volatile(valkey_url) as opened:
         await opened.ask(("FLUSHALL",))
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server, started once."""
+    server = postgres.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a new ledger of each kind: tests that take it run on both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    server: postgres.Postgres = request.getfixturevalue("postgresql")
+    return server.database()
