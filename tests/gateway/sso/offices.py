@@ -1,23 +1,30 @@
 """Two offices for tests of consent and launch: one asks for data, one wants a browser nonce."""
 
+import secrets
 from typing import Any, Final
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from sqlalchemy import insert, select
 
-from gateway.clock import Clock
+from gateway.clock import Clock, OffsetClock
 from gateway.contract.citizen import Citizen
-from gateway.contract.ids import CitizenId
+from gateway.contract.ids import CitizenId, ServiceId
 from gateway.registry.entry import Entry
 from gateway.registry.generation import Generation
 from gateway.registry.prepare import prepare
-from gateway.sso.assertion import ASSERTION_TYPE
+from gateway.sso.assertion import ASSERTION_TYPE, Assertions
+from gateway.sso.consent import Consents
+from gateway.sso.disclosure import Disclosures
+from gateway.sso.launch import Launches
+from gateway.sso.session import Sessions
+from gateway.sso.tickets import Tickets
 from gateway.sso.visitor import DepartmentServer
 from gateway.store.ledger import Ledger
 from gateway.store.sealing import Keys
 from gateway.store.tables import audit
 from gateway.store.tables import citizen as citizens
+from gateway.store.volatile import Volatile
 from tests.gateway.registry.samples import GJJ, HEAD, ICON, MANIFEST, RECIPE, plain
 
 ORIGIN: Final = "https://city.anlan.example"
@@ -128,7 +135,7 @@ def assertion(
         "iss": client,
         "sub": client,
         "aud": f"{ORIGIN}/api/v1/tickets/redeem",
-        "jti": f"jti-{now}-{id(changes)}",
+        "jti": secrets.token_urlsafe(12),
         "iat": now,
         "exp": now + 60,
     }
@@ -150,3 +157,78 @@ async def trail(ledger: Ledger) -> list[str]:
             lambda c: c.execute(select(audit.c.name).order_by(audit.c.seq)).scalars().all()
         )
     )
+
+
+class Desk:
+    """Everything of consent and launch over real stores, with one citizen signed in."""
+
+    def __init__(self, volatile: Volatile, ledger: Ledger, keys: Keys, clock: OffsetClock) -> None:
+        self.volatile, self.ledger, self.keys, self.clock = volatile, ledger, keys, clock
+        self.live = generation()
+        self.forgotten: list[str] = []
+        self.relaunched: list[tuple[str, str]] = []
+        self.sessions = Sessions(
+            volatile=volatile, ledger=ledger, keys=keys, clock=clock, idle_minutes=30, hours=12
+        )
+        self.consents = Consents(ledger=ledger, clock=clock, forget=self._forget)
+        self.disclosures = Disclosures(ledger=ledger, clock=clock)
+        self.tickets = Tickets(
+            volatile=volatile,
+            ledger=ledger,
+            keys=keys,
+            clock=clock,
+            live=lambda: self.live,
+            sessions=self.sessions.listed,
+            claims=self.sessions.claims,
+            disclosed=self.disclosures.note,
+        )
+        self.launches = Launches(
+            volatile=volatile,
+            ledger=ledger,
+            keys=keys,
+            clock=clock,
+            agreements=self.consents.agreements,
+            tickets=self.tickets,
+            launched=self._launched,
+        )
+        self.assertions = Assertions(
+            volatile=volatile, keys=keys, clock=clock, origin=ORIGIN, live=lambda: self.live
+        )
+        self.citizen = Citizen(CitizenId(""), 0, "", "", 0)
+
+    async def sign_in(self, name: str = "c1", level: int = 3) -> Citizen:
+        """Another session of a citizen, whose row is made at her first."""
+        there = await self.ledger.read(
+            lambda c: c.execute(select(citizens.c.id).where(citizens.c.id == name)).scalar()
+        )
+        if there is None:
+            await somebody(self.ledger, self.keys, name, level)
+        token = await self.sessions.open(
+            CitizenId(name), level=level, upstream="anlan", claims=CLAIMS
+        )
+        found = await self.sessions.find(token)
+        assert found is not None
+        return found
+
+    def entry(self, service: str = "gjj") -> Entry:
+        """One entry of the live generation."""
+        return entry_of(self.live, service)
+
+    async def agree(self, *more: str) -> None:
+        """She agrees to what the fund requires, and to these optional items."""
+        await self.consents.give(self.citizen.id, self.entry(), ("name", "id_number", *more))
+
+    async def _forget(self, citizen: CitizenId) -> None:
+        self.forgotten.append(citizen)
+
+    async def _launched(self, citizen: CitizenId, service: ServiceId) -> None:
+        self.relaunched.append((citizen, service))
+
+
+async def desk_with_citizen(
+    volatile: Volatile, ledger: Ledger, keys: Keys, clock: OffsetClock
+) -> Desk:
+    """The desk, and 李伟 in front of it at level 3."""
+    desk = Desk(volatile, ledger, keys, clock)
+    desk.citizen = await desk.sign_in()
+    return desk
