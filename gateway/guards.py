@@ -25,6 +25,7 @@ from gateway.errors import (
     TooMany,
     Unavailable,
 )
+from gateway.sso import cookies
 from gateway.sso.visitor import DepartmentServer, Visitor
 from gateway.store.away import Away
 from gateway.store.ids import new_token
@@ -62,12 +63,12 @@ class Doorkeeper:
     @property
     def session_cookie(self) -> str:
         """Name of the session's cookie."""
-        return "__Host-citygate" if self.secure else "citygate"
+        return cookies.session_cookie(secure=self.secure)
 
     @property
     def browser_cookie(self) -> str:
         """Name of the cookie that tells browsers apart before anybody is signed in."""
-        return "__Host-citygate-browser" if self.secure else "citygate-browser"
+        return cookies.browser_cookie(secure=self.secure)
 
 
 Guard = Callable[[Request, Doorkeeper, Form], Awaitable[Visitor]]

@@ -32,6 +32,7 @@ class Upstream(BaseModel):
     default_level: Annotated[int, Field(ge=0, le=5)] = 1
     scopes: str = "openid profile"
     networks: tuple[str, ...] = ()  # private networks it may be reached at
+    hosts: tuple[str, ...] = ()  # "host" or "host:port" of its endpoints beside the issuer's own
 
 
 class Settings(BaseSettings):
