@@ -1,0 +1,1 @@
+"""Code plugins in caged child processes: values in, values out, nothing else."""
