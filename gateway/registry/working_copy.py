@@ -52,14 +52,14 @@ class WorkingCopy:
         """The revision that the files were last in step with; None: not known."""
         with suppress(OSError, orjson.JSONDecodeError, KeyError, TypeError):
             noted = orjson.loads(self._note.read_bytes())
-            if noted["registry"] == str(self.registry.resolve()):
+            if noted["registry"] == str(self.registry.absolute()):  # a link may be swapped
                 return int(noted["revision"])
         return None
 
     def in_step(self, revision: int) -> None:
         """Note that the files are those of a revision, or an edit of them."""
         if self.base() != revision:
-            facts = {"revision": revision, "registry": str(self.registry.resolve())}
+            facts = {"revision": revision, "registry": str(self.registry.absolute())}
             write_whole(self._note, orjson.dumps(facts))
 
     def bring(self, before: Mapping[str, str], after: Mapping[str, bytes]) -> list[str]:
