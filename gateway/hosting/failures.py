@@ -1,8 +1,9 @@
 """What can go wrong between us and a department, beyond what a plugin may raise."""
 
 from enum import StrEnum
+from typing import Final
 
-from gateway.contract.failure import CallOwner
+from gateway.contract.failure import CallOwner, Failure, TryAgain
 from gateway.hosting.outcome import Reason
 
 
@@ -14,6 +15,9 @@ class Sent(StrEnum):
     YES = "yes"  # an answer had begun
 
 
+_PASSING: Final = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.BUSY})
+
+
 class NoAnswer(Exception):
     """No usable answer came; `what` is for the log and holds no personal value."""
 
@@ -22,6 +26,14 @@ class NoAnswer(Exception):
         self.reason = reason
         self.sent = sent
         self.what = what
+        self.after: float | None = None  # seconds, where a recipe's rule says so
+        self.words: str | None = None  # a key of the plugin's words files
+
+    def as_failure(self) -> Failure:
+        """The same in the words of the contract: what a code plugin sees, what a sample expects."""
+        if self.reason in _PASSING:
+            return TryAgain(after=self.after, words=self.words)
+        return CallOwner(what=self.what, words=self.words)
 
 
 class BadCredentials(CallOwner):

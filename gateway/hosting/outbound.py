@@ -33,8 +33,19 @@ MAX_HEADER_BYTES: Final = 32_768
 KEEP_ALIVE: Final = 15.0
 _OWN: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")  # not aiohttp's
 _HOP: Final = frozenset(
-    "connection content-encoding content-length keep-alive proxy-authenticate set-cookie set-cookie2"
-    " te trailer transfer-encoding upgrade".split()
+    [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "keep-alive",
+        "proxy-authenticate",
+        "set-cookie",
+        "set-cookie2",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 _ATTEMPT: ContextVar["_Attempt"] = ContextVar("attempt")
 

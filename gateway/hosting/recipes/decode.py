@@ -71,9 +71,8 @@ def decoded(body: bytes, charset: Charset, content_type: str = "") -> str:
 
 def _guesses(body: bytes, content_type: str) -> tuple[str, ...]:
     """What to try where the manifest names no charset."""
-    label = _LABEL.search(content_type)
-    prolog = _PROLOG.match(body[:400].decode("latin-1"))
-    named = (label or prolog)[1].lower() if (label or prolog) else ""
+    said = _LABEL.search(content_type) or _PROLOG.match(body[:400].decode("latin-1"))
+    named = said[1].lower() if said else ""
     if not named:
         return ("utf-8", "gb18030")
     if named not in _OURS:
@@ -170,8 +169,6 @@ def xml_document(text: str) -> Any:
     except (etree.XMLSyntaxError, UnicodeEncodeError) as error:
         line = getattr(error, "lineno", None)
         raise CallOwner(what=f"answer: not well-formed XML (line {line})") from None
-    if root.getroottree().docinfo.doctype:
-        raise CallOwner(what="answer: DOCTYPE is refused")
     _bounded_tree(root)
     return root
 
