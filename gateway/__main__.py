@@ -11,9 +11,14 @@ def main() -> int:
 
         return worker(sys.argv[2:])
     if word == "prepare":
-        from gateway.app import prepare
+        from gateway.cards import search
+        from gateway.registry.workshop import run_prepare
+        from gateway.web import prepared
 
-        return prepare(sys.argv[2:])
+        return run_prepare(
+            sys.argv[2:],
+            lambda draft: {"search": search.prepared(draft), **prepared.hall_pages(draft)},
+        )
     from gateway.cli.main import main as command_line
 
     return command_line()
