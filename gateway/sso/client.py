@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from gateway.clock import Clock
 from gateway.settings import Upstream
+from gateway.sso.verify import MIN_RSA
 from gateway.store.ids import new_token
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -102,7 +103,8 @@ def _key(upstream: Upstream) -> tuple[ECKey | RSAKey | OKPKey, str]:
         raise
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         raise wrong from None
-    if not key.is_private:
+    weak = isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA
+    if weak or not key.is_private:
         raise wrong
     return key, algorithm
 
