@@ -1,6 +1,6 @@
 """One feed item: an envelope made per request around an immutable card body."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -28,25 +28,32 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One button; `target` is a path of ours, or `tel:…`."""
+    """One button; `target` is a path of ours, `tel:…`, or the address of a plain link."""
 
     kind: ActionKind
     label: str  # begins with a verb
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Freshness:
     """Where the body comes from."""
 
     source: Literal["live", "copy"]
     as_of: int  # UTC microseconds: when the department said so
     reason: str | None = None  # copy: why it could not be asked now
+    text: str = field(default="", repr=False)  # `as_of` as RFC 3339, where it is known already
+
+    def json(self) -> bytes:
+        """The freshness as every answer carries it."""
+        reason = f'"{self.reason}"' if self.reason else "null"
+        as_of = self.text or rfc3339(self.as_of)
+        return f'{{"source":"{self.source}","as_of":"{as_of}","reason":{reason}}}'.encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
-    """One service as one viewer sees it now."""
+    """One service as one viewer sees it now. Never changed; not frozen, because many are made."""
 
     entry: Entry
     state: State
@@ -56,6 +63,10 @@ class Item:
     body: bytes | None = None  # the card document, JSON
     trace: str = ""
     fragment: bytes | None = None  # its HTML where it was kept; else the page renders it
+    # What is known already of its JSON: the envelope splices these.
+    state_json: bytes | None = field(default=None, repr=False)
+    tail_json: bytes | None = field(default=None, repr=False)  # badges and actions
+    whole_json: bytes | None = field(default=None, repr=False)
 
     @property
     def service(self) -> ServiceId:
@@ -97,31 +108,36 @@ class Feed:
         """待办 N 件; a dead department does not lower it."""
         return sum(item.to_do for item in self.items)
 
+    def json(self) -> bytes:
+        """The answer of `GET /api/v1/cards`."""
+        cards = b",".join([envelope(item) for item in self.items])
+        complete = b"true" if self.complete else b"false"
+        return b'{"cards":[' + cards + b'],"complete":' + complete + b"}"
+
+
+def tail_json(badges: tuple[str, ...], actions: tuple[Action, ...]) -> bytes:
+    """Badges and actions as members of the envelope."""
+    rows = [{"kind": a.kind, "label": a.label, "target": a.target} for a in actions]
+    return orjson.dumps({"badges": badges, "actions": rows})[1:-1]
+
 
 def envelope(item: Item) -> bytes:
     """The item as JSON, the body spliced in as bytes."""
-    state = item.state
-    head = {
-        "service": item.service,
-        "state": {
-            "code": state.code,
-            "reason": state.reason,
-            "until": state.until.isoformat(timespec="seconds") if state.until else None,
-            "retry_after": state.retry_after,
-            "message": state.message,
-            "speak": state.speak,
-        },
-        "freshness": None
-        if item.freshness is None
-        else {
-            "source": item.freshness.source,
-            "as_of": rfc3339(item.freshness.as_of),
-            "reason": item.freshness.reason,
-        },
-        "badges": item.badges,
-        "actions": [
-            {"kind": action.kind, "label": action.label, "target": action.target}
-            for action in item.actions
-        ],
-    }
-    return orjson.dumps(head)[:-1] + b',"card":' + (item.body or b"null") + b"}"
+    if item.whole_json is not None:
+        return item.whole_json
+    freshness = item.freshness
+    return b"".join(
+        (
+            b'{"service":"',
+            item.entry.id.encode(),
+            b'","state":',
+            item.state_json or item.state.json(),
+            b',"freshness":',
+            b"null" if freshness is None else freshness.json(),
+            b",",
+            item.tail_json or tail_json(item.badges, item.actions),
+            b',"card":',
+            item.body or b"null",
+            b"}",
+        )
+    )
