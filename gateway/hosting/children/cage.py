@@ -26,6 +26,7 @@ DESCRIPTORS: Final = 16
 NOBODY: Final = 65534
 
 LANDLOCK, SECCOMP, USER, NETWORK = "landlock", "seccomp", "user", "network"
+PARTS: Final = (LANDLOCK, SECCOMP, USER, NETWORK)
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same numbers on every machine
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
@@ -59,6 +60,11 @@ def available() -> frozenset[str]:
 def confined(held: Collection[str]) -> bool:
     """Whether that is enough to run a department's code."""
     return SECCOMP in held and (LANDLOCK in held or USER in held)
+
+
+def named_parts(told: object) -> frozenset[str]:
+    """The parts of a cage that a child says it has; its word is not trusted with anything else."""
+    return frozenset(told).intersection(PARTS) if isinstance(told, list) else frozenset()
 
 
 def _others_may_unshare() -> bool:

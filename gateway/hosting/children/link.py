@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -22,10 +22,13 @@ from gateway.hosting.outcome import Reason
 
 Broker = Callable[[Asked], Awaitable[Reply]]
 Frame = dict[str, Any]
+T = TypeVar("T")
 
 MAX_CALLS: Final = 64  # at once in one child
 MAX_STRAYS: Final = 500  # frames that nobody waits for, in a child's life
-GRACE_SECONDS: Final = 0.5  # for saying that a call was given up
+# A hook gets a little less than what is left, so that a stuck child is ended when its time is up.
+NOTICE_SHARE, LONGEST_NOTICE = 0.15, 0.3
+GRACE_SECONDS: Final = 0.35  # for saying that a call was given up
 CODE_SECONDS: Final = 1.0  # until the nursery has told how a child ended
 _ASKED: Final = TypeAdapter(Asked)
 _PASSING: Final = frozenset(
@@ -70,7 +73,7 @@ class Link(asyncio.Protocol):
         self._last = 0
         self._strays = 0
         self._transport: asyncio.Transport | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     # what the worker wants
 
@@ -100,30 +103,36 @@ class Link(asyncio.Protocol):
         frame = {"do": hook, "id": number, "settings": dict(settings), "now": now}
         self.send(frame if ask is None else {**frame, "ask": asdict(ask)})
         try:
-            async with self._clock.within(seconds):
-                return await asyncio.shield(call.answer), call
+            async with self._clock.within(seconds - min(LONGEST_NOTICE, NOTICE_SHARE * seconds)):
+                answer = await asyncio.shield(call.answer)
         except TimeoutError:
             waited = bool(call.asks)
-            await self._give_up(number, call)
-            if waited:
+            # A task of its own: whoever waits may leave, a stuck child must be ended all the same.
+            failed = await asyncio.shield(self._spawn(self._give_up(number, call)))
+            if failed is None and waited:
                 raise
-            raise ChildFailed(Why.LATE) from None
-        finally:
-            self.calls.pop(number, None)
-            for task in call.asks.values():
-                task.cancel()
-            if not call.answer.done():
-                call.answer.cancel()
-                self.send({"do": "cancel", "id": number})
+            raise failed or ChildFailed(Why.LATE) from None
+        except BaseException:
+            self._spawn(self._give_up(number, call))
+            raise
+        self._over(number, call)
+        return answer, call
 
-    async def _give_up(self, number: int, call: Call) -> None:
+    async def _give_up(self, number: int, call: Call) -> ChildFailed | None:
         """Cancel a call; a child that does not even say so is ended."""
+        for task in call.asks.values():
+            task.cancel()
         self.send({"do": "cancel", "id": number})
         if not await self._settled(call.answer, GRACE_SECONDS):
             self.kill(Why.BLOCKED)
             await self._settled(self.over, 2 * CODE_SECONDS)
-            raise self.over.result() if self.over.done() else ChildFailed(Why.BLOCKED)
-        call.answer.result()  # raises, if the child ended meanwhile
+        self._over(number, call)
+        return self.over.result() if self.over.done() else None
+
+    def _over(self, number: int, call: Call) -> None:
+        self.calls.pop(number, None)
+        for task in call.asks.values():
+            task.cancel()
 
     def printed(self, frame: Frame) -> bool:
         """Whether the plugin has written to its output since this was last asked."""
@@ -266,10 +275,11 @@ class Link(asyncio.Protocol):
                 call.answer.set_exception(failed)
                 call.answer.exception()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def why_of(code: int | None) -> Why:

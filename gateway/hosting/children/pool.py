@@ -94,10 +94,11 @@ class Children:
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
-    def confined(self, plugin: PluginId) -> bool:
-        """Whether that plugin's code is (or would be) caged: what the health page shows."""
-        held = [s.held for s in self._slots.values() if s.plugin == plugin and s.held is not None]
-        return all(cage.confined(one) for one in held or [self._usual])
+    @property
+    def confined(self) -> bool:
+        """Whether code plugins are (or would be) caged here: what the health page shows."""
+        held = [slot.held for slot in self._slots.values() if slot.held is not None]
+        return all(cage.confined(one) for one in [*held, self._usual])
 
     async def card(
         self,
@@ -278,7 +279,7 @@ class Children:
         except asyncio.CancelledError:
             link.kill(Why.GONE)
             raise
-        slot.held = frozenset(str(one) for one in first.get("held") or ())
+        slot.held = cage.named_parts(first.get("held"))
         if first.get("is") == "loaded" and not link.printed(first):
             return link
         link.kill(Why.UNLOADABLE)
