@@ -95,7 +95,7 @@ class Fetch:
         if entry.data:
             try:
                 claims = await self._claims(citizen)
-            except Away:
+            except (Away, LedgerAway):
                 return Brought(away=True)
         # From here to the call nothing else is awaited but the ledger's word on her consent.
         agreements = await self._consents(citizen.id, entry, epoch)
