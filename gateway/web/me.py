@@ -21,6 +21,7 @@ from gateway.web.visit import Visit
 
 _CHOICES: Final = ("edition", "size", "contrast", "language", "speech", "region")
 _LONGEST: Final = 63  # of a service's id
+_Labels = dict[tuple[str, str], str]  # by service and item
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ async def where(visit: Visit) -> Response:
         {
             "service": row.service,
             "name": _name(visit, row.service, ""),
-            "items": [labels.get((row.service, item), item) for item in row.items],
+            "items": _in_words(visit, row.service, row.items, labels),
             "day": row.day,
             "count": row.count,
             "last": row.last,
@@ -128,7 +129,7 @@ def _told(visit: Visit, given: Given) -> Told:
         name=_name(visit, given.service, given.service),
         recipient=_pick(visit, recipient) if recipient else given.department,
         privacy=privacy,
-        items=tuple(labels.get((given.service, item), item) for item in given.items),
+        items=_in_words(visit, given.service, given.items, labels),
         given=given.given,
         withdrawn=given.withdrawn,
         replaced=given.replaced,
@@ -136,9 +137,9 @@ def _told(visit: Visit, given: Given) -> Told:
     )
 
 
-def _labels(visit: Visit, history: list[Given]) -> dict[tuple[str, str], str]:
+def _labels(visit: Visit, history: list[Given]) -> _Labels:
     """The words of data items as they were shown; the live registry fills what is missing."""
-    labels: dict[tuple[str, str], str] = {}
+    labels: _Labels = {}
     for given in history:
         entry = visit.generation.entry(given.service)
         for item in entry.data if entry is not None else ():
@@ -146,6 +147,16 @@ def _labels(visit: Visit, history: list[Given]) -> dict[tuple[str, str], str]:
         for shown in given.shown[3] if given.shown else ():
             labels[given.service, shown["id"]] = _pick(visit, shown["label"])
     return labels
+
+
+def _in_words(
+    visit: Visit, service: ServiceId, items: tuple[str, ...], labels: _Labels
+) -> tuple[str, ...]:
+    """Labels of data items, in the order in which the service asks for them."""
+    entry = visit.generation.entry(service)
+    order = [item.id for item in entry.data] if entry is not None else []
+    ranked = sorted(items, key=lambda item: order.index(item) if item in order else len(order))
+    return tuple(labels.get((service, item), item) for item in ranked)
 
 
 def _visits(visit: Visit, visited: list[Visited]) -> list[dict[str, Any]]:
