@@ -18,6 +18,9 @@ _DROP: Final = Script(
     "if redis.call('GETRANGE', KEYS[1], 0, 8) == ARGV[1] then "
     "return redis.call('DEL', KEYS[1]) end return 0"
 )
+# A list of handles by their end; an empty one is no key any more.
+_SHORTEN: Final = Script("return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])")
+LISTS: Final = "sessions:"  # the one prefix that holds such lists
 
 
 def pack(until: int, body: bytes) -> bytes:
@@ -46,7 +49,11 @@ async def sweep(volatile: Volatile, now: int, prefixes: Sequence[str]) -> int:
         while True:
             (reply,) = await volatile.ask(("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", _PAGE))
             cursor, names = reply
-            gone += await _drop_expired(volatile, now, names)
+            if prefix == LISTS:
+                for name in names:
+                    gone += int(await volatile.script(_SHORTEN, [name], [now]))
+            else:
+                gone += await _drop_expired(volatile, now, names)
             if cursor == b"0":
                 break
     return gone

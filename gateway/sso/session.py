@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.contract.citizen import Citizen
 from gateway.contract.ids import CitizenId
 from gateway.sso.citizens import ACTIVE, SUSPENDED, note_level, set_status
-from gateway.sso.kept import sweep
+from gateway.sso.kept import LISTS, sweep
 from gateway.sso.revocations import Revocations, last_end, revoke
 from gateway.sso.shelf import MINUTE, Kept, Shelf, Told
 from gateway.store.away import Away, LedgerAway
@@ -30,6 +30,7 @@ from gateway.store.sealing import Keys
 from gateway.store.volatile import Volatile
 
 _TAIL_SECONDS: Final = 1.0
+SWEPT: Final = ("session:", LISTS, "claims:", "login:")  # prefixes of what has no TTL
 _log = structlog.get_logger(__name__)
 
 Forget = Callable[[CitizenId], Awaitable[None]]
@@ -307,7 +308,7 @@ class Sessions:
         Raises:
             Away: the store is away; the next turn does it.
         """
-        return await sweep(self._volatile, self._clock.now(), ("session:", "claims:", "login:"))
+        return await sweep(self._volatile, self._clock.now(), SWEPT)
 
 
 def _story(before: Citizen | None, came: Citizen) -> list[SignedIn | SignedOut | StepUp]:
