@@ -114,7 +114,7 @@ class Maker:
             BadAnswer: it names a word that the plugin does not have.
         """
         try:
-            said = _line(answer.words, self.words)
+            said = _keyed(answer.words, self.words)
         except BadValue as error:
             raise BadAnswer(str(error)) from None
         spec = self.entry.card
@@ -129,7 +129,7 @@ class Maker:
         """The card that asks her to mend something over there."""
         reason = need if need in ("consent", "binding", "level", "field") else "field"
         try:
-            said = _line(words, self.words)
+            said = _keyed(words, self.words)
         except BadValue:
             said = ""
         said = said or say(self.language, f"state.ask_{reason}")
@@ -285,6 +285,11 @@ class Maker:
 
 def _line(text: str | None, words: Mapping[str, str]) -> str:
     return word(text, words) if text else ""
+
+
+def _keyed(key: str | None, words: Mapping[str, str]) -> str:
+    """A key of the plugin's words files, as failures and `Empty` name it; the "@" may be left out."""
+    return word(f"@{key.removeprefix('@')}", words) if key else ""
 
 
 def _filled(text: str, places: Mapping[str, str]) -> str:

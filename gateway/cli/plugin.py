@@ -112,7 +112,9 @@ def rules(
 @app.command()
 def preview(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A plugin folder.")],
-    port: Annotated[int, typer.Option(help="Of 127.0.0.1.", min=1, max=65535)] = 8090,
+    port: Annotated[
+        int, typer.Option(help="Of 127.0.0.1; 0: any that is free.", min=0, max=65535)
+    ] = 8090,
 ) -> None:
     """Show the folder's cards in every state and mode; saving a file shows it again."""
     if not folder.is_dir():

@@ -153,6 +153,7 @@ async def _sample(module: types.ModuleType, told: dict[str, Any], guard: Guard) 
             out = {"failure": WORDS.get(type(failure), "call_owner")}
             out["words"] = getattr(failure, "words", None)
             out["what"] = getattr(failure, "what", "")
+            out["need"] = getattr(failure, "need", None)
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is said, not passed on
             out = {"bug": f"{type(error).__name__}: {str(error)[:200]}", "line": _raised(error)}
         else:

@@ -162,7 +162,8 @@ def failed(error: Failure) -> Seen:
     """A failure as it is compared."""
     word = next((word for kind, word in WORDS.items() if isinstance(error, kind)), "call_owner")
     what = getattr(error, "what", "")
-    return {"failure": word, "words": getattr(error, "words", None), "what": what}
+    need = getattr(error, "need", None)
+    return {"failure": word, "words": getattr(error, "words", None), "what": what, "need": need}
 
 
 def _compared(folder: Folder, path: str, sample: Sample, seen: Seen) -> Iterator[Finding]:

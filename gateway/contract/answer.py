@@ -60,7 +60,7 @@ class Empty(BaseModel):
 
     kind: Literal["empty"] = "empty"
     reason: EmptyReason = EmptyReason.NO_RECORD
-    words: Annotated[str, Field(max_length=60)] | None = None
+    words: Annotated[str, Field(max_length=60)] | None = None  # key in the plugin's words files
 
 
 class Probe(BaseModel):
