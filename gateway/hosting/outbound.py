@@ -55,7 +55,7 @@ class _Attempt:
     """What is known of one request while it runs; set where aiohttp says it only by wrapped text."""
 
     refused: str = ""  # an address that may not be used
-    opened: bool = False  # a connection to an allowed address was tried
+    secure: bool = False  # TLS begins before anything is sent
     sent: Sent = Sent.NO
 
 
@@ -179,7 +179,7 @@ class Outbound:
             NoAnswer: there was none that can be used.
         """
         target = self._allowed(url)
-        attempt = _Attempt()
+        attempt = _Attempt(secure=target.scheme == "https")
         token = _ATTEMPT.set(attempt)
         try:
             async with self._clock.within(seconds):
@@ -189,7 +189,9 @@ class Outbound:
         except TimeoutError:
             raise _late(attempt) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(error, attempt.sent, refused=attempt.refused) from None
+            raise no_answer(
+                error, attempt.sent, refused=attempt.refused, secure=attempt.secure
+            ) from None
         finally:
             _ATTEMPT.reset(token)
 
@@ -309,8 +311,6 @@ class Outbound:
             if attempt is not None:
                 attempt.refused = str(address[0])
             raise _Refused("address refused")
-        if attempt is not None:
-            attempt.opened = True
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
@@ -355,12 +355,14 @@ def _late(attempt: _Attempt) -> NoAnswer:
     return NoAnswer(Reason.TIMEOUT, attempt.sent, where[attempt.sent])
 
 
-def no_answer(error: Exception, sent: Sent, *, refused: str = "") -> NoAnswer:
+def no_answer(error: Exception, sent: Sent, *, refused: str = "", secure: bool = False) -> NoAnswer:
     """Any exception of aiohttp or the system in our words; never with a value of the request."""
     kind = type(error).__name__
     tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch)
-    if tls or isinstance(error, ssl.SSLError):
-        return NoAnswer(Reason.SECURE_LINK, Sent.NO if sent is Sent.NO else sent, kind)
+    # who speaks only an older TLS hangs up in the middle of the handshake
+    hung_up = secure and sent is Sent.NO and isinstance(_cause(error), ConnectionResetError)
+    if tls or hung_up or isinstance(error, ssl.SSLError):
+        return NoAnswer(Reason.SECURE_LINK, sent, kind)
     if refused and sent is Sent.NO and isinstance(error, OSError):
         return NoAnswer(Reason.REFUSED_ADDRESS, Sent.NO, f"address {refused} is not allowed")
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
@@ -368,3 +370,8 @@ def no_answer(error: Exception, sent: Sent, *, refused: str = "") -> NoAnswer:
         seen = Sent.YES if sent is Sent.MAYBE else sent
         return NoAnswer(Reason.CONTRACT, seen, f"not HTTP as agreed: {kind}")
     return NoAnswer(Reason.UNREACHABLE, sent, kind)
+
+
+def _cause(error: Exception) -> BaseException | None:
+    """What aiohttp wrapped when a connection did not come about."""
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
