@@ -5,12 +5,14 @@ from typing import Literal
 
 from gateway.words.loader import Language
 
+Edition = Literal["standard", "elder"]
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """How pages look for this visitor: server state on every page (design 15)."""
 
-    edition: Literal["standard", "elder"] = "standard"
+    edition: Edition = "standard"
     size: int = 1  # font steps 1-4
     contrast: Literal["normal", "high"] = "normal"
     language: Language = "zh"

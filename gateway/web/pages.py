@@ -63,6 +63,7 @@ class Frame:
     demo: bool = True  # outside profile production: the strip that says so
     container: bool = False  # inside the host app: our title bar goes
     signed_in: bool = False
+    known: bool = True  # False: an error page, made without asking who it is for
     away: bool = False  # sessions cannot be looked up now
     form_token: str = ""
     path: str = "/"  # of this page, to come back to
@@ -83,7 +84,7 @@ def environment() -> jinja2.Environment:
         cache_size=200,
     )
     env.globals |= {"asset": asset}
-    env.filters |= {"date": _date, "moment": _moment, "phone": _phone}
+    env.filters |= {"date": _date, "moment": moment, "phone": _phone}
     return env
 
 
@@ -160,13 +161,13 @@ def _date(moment: datetime, language: Language) -> str:
     return say(language, "page.date", year=local.year, month=local.month, day=local.day)
 
 
-def _moment(moment: datetime | int | str, language: Language) -> str:
+def moment(at: datetime | int | str, language: Language) -> str:
     """A point in time in the city's zone, to the minute; the year is left to the reader."""
-    if isinstance(moment, int):
-        moment = instant(moment)
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    local = moment.astimezone(CITY_ZONE)
+    if isinstance(at, int):
+        at = instant(at)
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
+    local = at.astimezone(CITY_ZONE)
     clock = f"{local:%H:%M}"
     return say(language, "page.moment", month=local.month, day=local.day, clock=clock)
 
