@@ -16,7 +16,7 @@ from gateway.sso.paths import own_path
 from gateway.sso.tickets import Visited
 from gateway.store.away import Away
 from gateway.web.launch import citizen_of
-from gateway.web.look import changed, write_look
+from gateway.web.look import changed, read_look, write_look
 from gateway.web.visit import Visit
 
 _CHOICES: Final = ("edition", "size", "contrast", "language", "speech", "region")
@@ -78,9 +78,11 @@ async def change_display(visit: Visit) -> Response:
     wanted: dict[str, Any] = {name: visit.form[name] for name in _CHOICES if name in visit.form}
     if "whole" in visit.form:  # a box that is not ticked sends nothing
         wanted.setdefault("speech", "0")
-    look = changed(visit.look, wanted)
+    # As she chose it herself: what the page had may be enlarged by the host app's own setting.
+    before = await read_look(visit.parts, visit.visitor, visit.request)
+    look = changed(before, wanted)
     if look.region and look.region not in visit.generation.city.regions:
-        look = changed(look, {"region": visit.look.region})
+        look = changed(look, {"region": before.region})
     back = own_path(visit.form.get("back", ""))
     response = visit.to("/me/display?saved=1" if "whole" in visit.form else back)
     citizen = visit.visitor.citizen

@@ -241,3 +241,14 @@ async def test_the_cookie_says_nothing_about_her(lobby: Lobby) -> None:
     assert "Domain" not in cookie
     assert "c1" not in cookie
     await browser.close()
+
+
+async def test_the_hosts_own_letter_size_is_not_kept(lobby: Lobby) -> None:
+    """Inside the host app pages follow its setting; switching the edition there keeps ours."""
+    browser = lobby.browser(
+        **{"user-agent": "Mozilla AnlanGuancha/6.3", "x-citygate-font-scale": "1.8"}
+    )
+    assert 'data-size="4"' in (await browser.get("/me/display")).text
+    await browser.post("/me/display", edition="elder")
+    assert look_of(browser).size == 1
+    await browser.close()
