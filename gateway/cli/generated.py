@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +42,10 @@ def pages() -> dict[Path, Callable[[], str]]:
     return {
         HANDBOOK / "settings.md": settings_page,
         HANDBOOK / "endpoints.md": endpoints_page,
+        Path("gateway/registry/schema.json"): registry_schema,
+        HANDBOOK / "audit-events.md": audit_page,
+        HANDBOOK / "metrics.md": metrics_page,
+        HANDBOOK / "commands.md": commands_page,
     }
 
 
@@ -84,3 +88,88 @@ def endpoints_page() -> str:
         for row in ENDPOINTS
     ]
     return "\n".join(lines) + "\n"
+
+
+def registry_schema() -> str:
+    """The JSON Schema of the registry, for editors."""
+    from gateway.registry.schema import schema_text
+
+    return schema_text()
+
+
+def audit_page() -> str:
+    """Every kind of audit event: its name, what it means, what it carries."""
+    from dataclasses import fields
+
+    from gateway.audit import events
+
+    base = events.AuditEvent
+    kinds = [k for k in vars(events).values() if isinstance(k, type) and issubclass(k, base)]
+    kinds.remove(base)
+    lines = [
+        "# Audit events",
+        "",
+        "What is kept for good, each with the hash of the one before it; made from",
+        "`gateway/audit/events.py` by `citygate generated`. No personal value stands in any of them.",
+        "",
+        "| event | meaning | carries |",
+        "|---|---|---|",
+    ]
+    for kind in sorted(kinds, key=lambda kind: str(kind.name)):
+        carried = ", ".join(f"`{field.name}`" for field in fields(kind))
+        lines.append(f"| `{kind.name}` | {_first_line(kind.__doc__)} | {carried} |")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric of `/metrics`."""
+    from prometheus_client.metrics import MetricWrapperBase
+
+    from gateway.observe import metrics
+
+    lines = [
+        "# Metrics",
+        "",
+        "Answered at `/metrics` on the internal listener, for all workers; made from",
+        "`gateway/observe/metrics.py` by `citygate generated`. Labels are of closed sets.",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (told,) = metric.describe()
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - it has no other way
+            lines.append(f"| `{told.name}` | {told.type} | {labels} | {told.documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """Every command, with what it does."""
+    from typer.main import get_command
+
+    from gateway.cli.main import app
+
+    lines = [
+        "# Commands",
+        "",
+        "Made from the command line itself by `citygate generated`; `-h` shows the options.",
+        "Data goes to stdout, talk to stderr; exit 0 clean, 1 findings or differences, 2 usage or failure.",
+        "",
+        "| command | what it does |",
+        "|---|---|",
+    ]
+
+    def walk(command: Any, path: str) -> None:
+        for name, child in sorted(getattr(command, "commands", {}).items()):
+            if getattr(child, "commands", None):
+                walk(child, f"{path} {name}")
+            elif not child.hidden:
+                lines.append(f"| `{path} {name}` | {_first_line(child.help)} |")
+
+    walk(get_command(app), "citygate")
+    return "\n".join(lines) + "\n"
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0].strip()
