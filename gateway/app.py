@@ -61,7 +61,7 @@ _BOARD_SECONDS: Final = 2.0
 _DROPS_SECONDS: Final = 5.0
 _PUBLIC_SECONDS: Final = 30.0
 _SWEEP_SECONDS: Final = 300.0
-_SWEPT: Final = ("session:", "claims:", "login:", "ticket:", "go:", "jti:", "rate:")  # no TTL there
+_SWEPT: Final = ("session:", "sessions:", "claims:", "login:", "ticket:", "go:", "jti:", "rate:")  # no TTL there
 _log = structlog.get_logger(__name__)
 
 Work = Callable[[], Awaitable[None]]
@@ -340,6 +340,7 @@ async def _lead(leader: Leader, parts: Parts, watch: Watch, drops: Drops) -> Non
     async def sweep_out() -> None:
         with suppress(Away):
             await sweep(parts.volatile, clock.now(), _SWEPT)
+            await parts.tickets.sweep()  # visits are no plain values
 
     async with leader.turn() as lost:
         _log.info("leader.began")
