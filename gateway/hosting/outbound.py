@@ -242,7 +242,7 @@ class Outbound:
             raise NoAnswer(Reason.TOO_BIG, Sent.YES, "too many headers")
         if answer.status < 200:  # noqa: PLR2004 - interim answers; 101 would never end
             raise NoAnswer(Reason.CONTRACT, Sent.YES, f"status {answer.status}")
-        _one_length(answer)
+        _one_length(answer, self.way.max_body)
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip"):
             raise NoAnswer(Reason.CONTRACT, Sent.YES, f"content coding {coding[:20]!a}")
@@ -338,11 +338,13 @@ def _without(headers: Sequence[tuple[str, str]], name: str) -> list[tuple[str, s
     return [pair for pair in headers if pair[0].lower() != name]
 
 
-def _one_length(answer: aiohttp.ClientResponse) -> None:
-    """Refuse an answer whose end two headers put at two places."""
+def _one_length(answer: aiohttp.ClientResponse, cap: int) -> None:
+    """Refuse an answer whose end two headers put at two places, or that announces too much."""
     lengths = answer.headers.getall("Content-Length", [])
     if len(lengths) > 1 or (lengths and "Transfer-Encoding" in answer.headers):
         raise NoAnswer(Reason.CONTRACT, Sent.YES, "two lengths")
+    if answer.content_length is not None and answer.content_length > cap:
+        raise NoAnswer(Reason.TOO_BIG, Sent.YES, f"more than {cap} bytes")
 
 
 def _late(attempt: _Attempt) -> NoAnswer:
