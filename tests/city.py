@@ -33,10 +33,20 @@ class _Loopback(httpx.HTTPTransport):
     """Reaches `*.localhost` without a resolver, as browsers do."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.host.endswith("localhost"):
-            request.headers["host"] = request.url.netloc.decode()
-            request.url = request.url.copy_with(host="127.0.0.1")
-        return super().handle_request(request)
+        if not request.url.host.endswith("localhost"):
+            return super().handle_request(request)
+        # A request of its own: cookies belong to the name, not to the address.
+        headers = httpx.Headers(request.headers)
+        headers["host"] = request.url.netloc.decode()
+        return super().handle_request(
+            httpx.Request(
+                request.method,
+                request.url.copy_with(host="127.0.0.1"),
+                headers=headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+        )
 
 
 def browser() -> httpx.Client:

@@ -1,0 +1,1 @@
+"""What the gateway costs, as ratios against peers in one interleaved run: `make bench`."""
