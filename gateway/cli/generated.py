@@ -5,12 +5,14 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 HANDBOOK = Path("gateway/handbook")
+CONTRACT = Path("gateway/contract")
 
 
 def mount(app: typer.Typer) -> None:
@@ -46,7 +48,43 @@ def pages() -> dict[Path, Callable[[], str]]:
         HANDBOOK / "audit-events.md": audit_page,
         HANDBOOK / "metrics.md": metrics_page,
         HANDBOOK / "commands.md": commands_page,
+        HANDBOOK / "rules.md": rules_page,
+        **contract_files(),
     }
+
+
+def contract_files() -> dict[Path, Callable[[], str]]:
+    """The JSON Schemas and the OpenAPI document that the contract publishes."""
+    from gateway.conformance import published
+
+    files: dict[Path, Callable[[], str]] = {
+        CONTRACT / "schemas" / f"{name}.schema.json": partial(published.schema, name)
+        for name in published.names()
+    }
+    return {**files, CONTRACT / "standard.openapi.json": published.standard_openapi}
+
+
+def rules_page() -> str:
+    """The rules that a plugin is held to."""
+    from gateway.conformance.rules import RULES
+
+    lines = [
+        "# 插件规则 · Rules for plugins",
+        "",
+        "Made from the table in `gateway/conformance/rules.py` by `citygate generated`.",
+        "",
+        "`citygate plugin check` holds a folder against each of them, offline. S stops a plugin from",
+        "being published at any tier, E keeps it from its tier, W is shown and counted. A tier is",
+        "computed and never declared; a rule of severity S has no exemption.",
+        "",
+        "| rule | severity | tier | a plugin … | 规则 |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {rule.id} | {rule.severity} | {rule.tier} | {rule.promise} | {rule.promise_zh} |"
+        for rule in RULES
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def settings_page() -> str:

@@ -55,7 +55,7 @@ class Preview:
 
     def app(self) -> Starlette:
         """The pages of the preview."""
-        rest = gallery.gallery_app(self.samples)
+        rest = gallery.gallery_app(list)  # for its static files; the page itself is ours
         return Starlette(
             routes=[
                 Route("/", self.page),
@@ -66,15 +66,11 @@ class Preview:
             ]
         )
 
-    def samples(self) -> list[Sample]:
-        """What the gallery shows of the folder's samples."""
-        return [_sample(one) for one in specimens(self.folder, self.variables).samples]
-
     async def page(self, request: Request) -> Response:
         """All cards, or all that keeps them from being made."""
         look, mode = gallery.wanted(request)
         version = self.version()
-        found = specimens(self.folder, self.variables)
+        found = await asyncio.to_thread(specimens, self.folder, self.variables)
         language = look.language
         frame = replace(pages.Frame(look=look, alone=True), path="/")
         if found.findings:

@@ -59,6 +59,9 @@ def _words(folder: Folder) -> Iterator[Finding]:
 def _settings(folder: Folder, manifest: Manifest) -> Iterator[Finding]:
     """`{setting.x}` in plugin.yaml names a setting that is declared."""
     raw = folder.documents["plugin.yaml"].value
+    if manifest.kind == "standard" and manifest.connect is None:
+        cure = "add `connect: {base: …}`"
+        yield folder.at("plugin.yaml", ("kind",), "there is no address to ask", cure)
     for field in _FILLED:
         yield from _places(folder, manifest, ((field,), part(raw, (field,))))
     for number, _ in enumerate(manifest.services):

@@ -15,6 +15,7 @@ from gateway.contract.failure import AskCitizen, CallOwner, Failure, ShowLast, T
 from gateway.contract.hooks import CardAsk
 from gateway.contract.ids import Subject
 from gateway.contract.manifest import CardSpec
+from gateway.contract.recipe import Recipe
 from gateway.contract.sample import Recorded, Sample
 from gateway.hosting.draft import Draft
 from gateway.hosting.failures import MissingClaim, NoAnswer, Sent
@@ -22,7 +23,9 @@ from gateway.hosting.outbound import Received
 from gateway.hosting.outcome import Reason
 from gateway.hosting.package import Package
 from gateway.hosting.recipes.program import BadRecipe, Given, Program, program
+from gateway.hosting.standard import Standard
 
+Runner = Program | Standard
 Seen = dict[str, Any]  # {"card": …} | {"empty": …} | {"failure": …, "words": …} | {"bug": …}
 WORDS: Final = {
     TryAgain: "try_again",
@@ -83,13 +86,18 @@ def outcomes(folder: Folder, package: Package) -> dict[str, Seen]:
     if package.recipe is None:
         return {}
     try:
-        made = program(package)
+        made = runner(package, package.recipe)
     except BadRecipe:
         return {}  # C14 says so
     return asyncio.run(_all(folder, package, made))
 
 
-async def _all(folder: Folder, package: Package, made: Program) -> dict[str, Seen]:
+def runner(package: Package, recipe: Recipe) -> Runner:
+    """What asks a plugin that has no code: its recipe, or the standard contract."""
+    return Standard(recipe) if package.manifest.kind == "standard" else program(package)
+
+
+async def _all(folder: Folder, package: Package, made: Runner) -> dict[str, Seen]:
     cards = {card.id for card in package.manifest.cards}
     return {
         path: await _one(folder, package, made, sample)
@@ -98,7 +106,7 @@ async def _all(folder: Folder, package: Package, made: Program) -> dict[str, See
     }
 
 
-async def _one(folder: Folder, package: Package, made: Program, sample: Sample) -> Seen:
+async def _one(folder: Folder, package: Package, made: Runner, sample: Sample) -> Seen:
     """Run one sample through the recipe, with its recorded answers instead of a department."""
     unknown: list[str] = []
 
