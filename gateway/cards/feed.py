@@ -23,10 +23,11 @@ from gateway.cards.fetch import (
     Report,
 )
 from gateway.cards.forgotten import Forgotten
-from gateway.cards.gates import listed, shown_now
+from gateway.cards.gates import gate, listed, shown_now
 from gateway.cards.item import Feed, Item
 from gateway.cards.public import Public
 from gateway.cards.rows import Row, Rows
+from gateway.cards.state import State
 from gateway.cards.viewer import Viewer
 from gateway.clock import Clock, instant
 from gateway.contract.ids import CitizenId, PluginId, ServiceId
@@ -148,6 +149,21 @@ class Cards:
         return frozenset(
             row.entry.id for row in rows if row.plain or listed(shown_now(row.entry, now), viewer)
         )
+
+    async def glance(
+        self, generation: Generation, viewer: Viewer, services: Collection[ServiceId]
+    ) -> dict[ServiceId, State | None]:
+        """Of these services those in the viewer's lists, with the state 1-10 that holds, if one does.
+
+        Nothing is read and nobody is asked.
+        """
+        now = self._clock.now()
+        moment = instant(now)
+        found: dict[ServiceId, State | None] = {}
+        for row in await self._rows.chosen(generation, viewer.language, services, None):
+            if row.plain or listed(shown_now(row.entry, moment), viewer):
+                found[row.entry.id] = gate(row.entry, viewer, None, now)
+        return found
 
     async def forget(self, citizen: CitizenId) -> None:
         """Remove everything fetched for her; what is in the air lands nowhere.

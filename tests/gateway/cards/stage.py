@@ -14,9 +14,11 @@ from gateway.contract.citizen import Agreement, Citizen
 from gateway.contract.hooks import CardAsk
 from gateway.contract.ids import CitizenId, ServiceId
 from gateway.hosting.outcome import Answered, Outcome
+from gateway.registry.artefact import pack
 from gateway.registry.entry import Entry
 from gateway.registry.gather import REGISTRY
 from gateway.registry.generation import Generation
+from gateway.registry.packing import pack_package
 from gateway.registry.prepare import Extras, prepare
 from gateway.store.sealing import Keys
 from gateway.store.volatile import Volatile
@@ -165,6 +167,17 @@ def generation(
     )
     assert done.artefact is not None, done.findings
     return Generation.load(done.artefact, before)
+
+
+def of_entries(entries: Sequence[Entry]) -> Generation:
+    """A generation of entries that no file says, with the plugin of the others."""
+    base = generation()
+    packed: dict[str, bytes] = {}
+    for package in base.packages().values():
+        packed |= pack_package(package)
+    facts = {**base.artefact.facts, "services": [[e.id, e.digest] for e in entries]}
+    parts = {f"entry:{e.id}": e.model_dump_json().encode() for e in entries}
+    return Generation.load(pack(facts, {**packed, **parts}))
 
 
 def figure(fen: int = 5_234_018, **more: Any) -> Answered:
