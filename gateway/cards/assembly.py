@@ -356,6 +356,7 @@ class Assembly:
             self._viewer.language,
         )
         if brought is not None and brought.copy is not None:
+            self._copies.append((asked.at, row, brought.copy))
             return row.live(brought.copy, badges)
         if brought is not None and brought.refused is not None:
             state = consent_gate(row.entry, self._viewer, Me(brought.refused))

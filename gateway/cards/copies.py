@@ -219,6 +219,7 @@ class Copies:
     async def land(self, citizen: CitizenId, epoch: bytes, field: str, copy: Copy) -> bool:
         """Keep a copy if her epoch is still the same; it replaces those of older digests."""
         sealed = self._sealer.seal(copy.packed(), aad=f"cards:{citizen}:{field}".encode())
+        copy.mark = sealed[-16:]  # as whoever reads it will see it
         milliseconds = max((copy.expires - copy.asked) // 1000, _HASH_MS)
         prefix = field.rpartition(":")[0] + ":"
         args = (epoch, milliseconds, prefix, field, FORMAT + sealed)
