@@ -100,13 +100,12 @@ def test_templates_hold_no_inline_code(path: Path) -> None:
 
 @pytest.mark.parametrize("id_", ["B80"], ids=["B80"])
 def test_nothing_unpickles_or_opens_a_shell(id_: str) -> None:
-    """No pickle, marshal, unsafe YAML, eval, exec or shell, but where a caged child runs its plugin."""
+    """No pickle, marshal, unsafe YAML or shell; ruff holds eval and exec."""
     assert id_
-    stage = ROOT / "gateway/hosting/children/stage.py"
     banned = re.compile(
-        r"\b(?:pickle|marshal|shelve)\b|unsafe_load|full_load|UnsafeLoader|(?<![.\w])(?:eval|exec)\(|shell=True|os\.system\("
+        r"\b(?:pickle|marshal|shelve)\b|unsafe_load|full_load|UnsafeLoader|shell=True|os\.system\("
     )
     for path in (ROOT / "gateway").rglob("*.py"):
-        if "simulated" not in path.parts and path != stage:
+        if "simulated" not in path.parts:
             for line in path.read_text("utf-8").splitlines():
                 assert not banned.search(line.partition("#")[0]), f"{path}: {line}"
