@@ -1,6 +1,7 @@
 """Two offices for tests of consent and launch: one asks for data, one wants a browser nonce."""
 
 import secrets
+from functools import cache
 from typing import Any, Final
 
 from joserfc import jwt
@@ -84,6 +85,7 @@ def manifest(name: str, more: str = "") -> str:
     return text + key_block(name) + more
 
 
+@cache
 def generation(
     change: tuple[str, str] = ("", ""), *, entry: tuple[str, str] = ("", ""), revision: int = 1
 ) -> Generation:

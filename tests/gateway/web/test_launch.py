@@ -19,7 +19,7 @@ from gateway.simulated.people import BY_ID
 from gateway.store.ledger import Ledger
 from gateway.store.sealing import Keys
 from gateway.store.volatile import Volatile
-from tests.gateway.sso.offices import generation, trail
+from tests.gateway.sso.offices import CLAIMS, LANDING, assertion, generation, trail
 from tests.gateway.web.lobby import Browser, Lobby
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -324,13 +324,70 @@ async def test_another_sites_form_launches_nothing(lobby: Lobby, row: str) -> No
     await browser.close()
 
 
-async def test_the_ticket_endpoint_refuses_in_words_and_tells_no_more(lobby: Lobby) -> None:
-    """401 without a proof, 403 with a proof and a wrong ticket; nothing from inside."""
+async def redeemed(lobby: Lobby, ticket: str, **more: str) -> httpx.Response:
+    """What the fund's server gets over HTTP."""
     client = httpx.AsyncClient(transport=httpx.ASGITransport(lobby.app), base_url=lobby.origin)
-    bare = await client.post("/api/v1/tickets/redeem", data={"ticket": "x", "address": "y"})
-    assert bare.status_code == 401
-    assert "assertion" not in bare.text
+    form = {"ticket": ticket, "address": LANDING, **assertion(lobby.desk.clock), **more}
+    answer = await client.post("/api/v1/tickets/redeem", data=form)
+    await client.aclose()
+    return answer
+
+
+async def test_the_departments_server_is_answered_as_agreed(lobby: Lobby) -> None:
+    """The whole answer, field by field; it is kept by nobody on the way."""
+    citizen = await lobby.desk.sign_in()
+    await lobby.desk.consents.give(citizen.id, lobby.desk.entry(), ["name", "id_number"])
+    ticket = await lobby.desk.tickets.mint(citizen, lobby.desk.entry(), function="withdraw")
+    answer = await redeemed(lobby, ticket)
+
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    told = answer.json()
+    session = told.pop("session")
+    assert re.fullmatch("[0-9a-f]{32}", session)
+    assert told == {
+        "subject": lobby.desk.keys.subject("gjj-centre", "c1"),
+        "department": "gjj-centre",
+        "service": "gjj",
+        "level": 3,
+        "claims": {"name": CLAIMS["name"], "id_number": CLAIMS["id_number"]},
+        "function": "withdraw",
+        "nonce": None,
+    }
+    again = await redeemed(lobby, ticket)
+    assert (again.status_code, again.json()["reason"]) == (403, "used")
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        pytest.param({}, 403, id="N74-unknown"),
+        pytest.param({"client_assertion": ""}, 401, id="N30-missing"),
+        pytest.param({"client_assertion": "a.b.c"}, 401, id="N32-rubbish"),
+        pytest.param({"client_assertion_type": "x"}, 401, id="N30-type"),
+    ],
+)
+async def test_a_wrong_redemption_is_told_no_more_than_that(
+    lobby: Lobby, more: dict[str, str], status: int
+) -> None:
+    """401 without a proof, 403 with one and a wrong ticket; problem details and nothing inside."""
+    answer = await redeemed(lobby, "A" * 43, **more)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "assertion" not in answer.text
+    assert "ticket:" not in answer.text
+
+
+async def test_only_a_posted_form_redeems(lobby: Lobby) -> None:
+    """[N04] Another method or media type is refused before anything is looked at."""
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(lobby.app), base_url=lobby.origin)
     assert (await client.get("/api/v1/tickets/redeem")).status_code == 405
+    assert (await client.post("/api/v1/tickets/redeem", json={})).status_code == 415
+    twice = b"ticket=a&ticket=b"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/api/v1/tickets/redeem", content=twice, headers=form)
+    assert answer.status_code == 400
     await client.aclose()
 
 
