@@ -20,6 +20,11 @@ _FILLED: Final = ("connect", "auth", "sign")
 def everything_named_exists(folder: Folder) -> Iterator[Finding]:
     """C14: settings, calls, cards, facts, words and columns; every expression is one of ours."""
     yield from _opening(folder)
+    yield from named(folder)
+
+
+def named(folder: Folder) -> Iterator[Finding]:
+    """The same without what a registry entry may still give: values of settings."""
     yield from _words(folder)
     if folder.manifest is None:
         return

@@ -1,15 +1,16 @@
 """The plugin folders of a revision, opened for one environment with what the entries say."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from gateway.conformance.document import read
+from gateway.conformance.essentials import essentials
 from gateway.conformance.finding import Finding, errors
+from gateway.conformance.icon import MOST_ICON, unsafe_in_icon
 from gateway.conformance.opening import open_package
 from gateway.contract.manifest import Limits
 from gateway.hosting.package import Package, package_digest
@@ -18,13 +19,6 @@ from gateway.registry.compiling import overridden
 from gateway.registry.gather import PLUGINS
 from gateway.registry.hosts import is_invented, is_loopback, is_metadata, softened
 from gateway.registry.reading import EntrySource
-
-MOST_ICON: Final = 32 << 10
-_UNSAFE: Final = re.compile(
-    rb"<\s*(?:script|foreignobject|iframe|object|embed|image|use|a|animate|set|style|!entity|!doctype)\b"
-    rb"|\bon[a-z]+\s*=|javascript:|(?:href|src)\s*=|url\s*\(\s*['\"]?\s*(?!#)[a-z/]",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +108,8 @@ def open_plugin(
         package = replace(package, manifest=package.manifest.model_copy(update={"limits": limits}))
     found += _hosts(plugin, package, files, environment)
     found += _icon(plugin, files)
+    where = f"{PLUGINS}{plugin}/"
+    found += [one.in_file(where + one.file) for one in essentials(plugin, files)]
     return (None if errors(found) else overridden(package, values)), found
 
 
@@ -151,12 +147,11 @@ def _icon(plugin: str, files: Mapping[str, bytes]) -> list[Finding]:
     if len(content) > MOST_ICON:
         most = f"{MOST_ICON >> 10} KiB"
         return [_about(plugin, "icon-too-big", "icon.svg", value=repr(plugin), most=most)]
-    unsafe = _UNSAFE.search(content)
+    unsafe = unsafe_in_icon(content)
     if unsafe is None:
         return []
-    line = content.count(b"\n", 0, unsafe.start()) + 1
-    what = repr(unsafe.group().decode("ascii", "replace")[:40])
-    return [_about(plugin, "icon-unsafe", "icon.svg", line, value=repr(plugin), what=what)]
+    line, what = unsafe
+    return [_about(plugin, "icon-unsafe", "icon.svg", line, value=repr(plugin), what=repr(what))]
 
 
 def _hosts(
