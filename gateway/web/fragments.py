@@ -107,14 +107,15 @@ def view_of(item: Item, language: Language) -> View:
     """An item as plain values."""
     entry = item.entry
     card, fallback = _card(item)
-    body = _body(card, language) if card is not None else {"fallback": fallback}
+    message = item.state.message
+    body = _body(card, message, language) if card is not None else {"fallback": fallback}
     return View(
         service=item.service,
         topic=entry.topic,
         title=_text(entry.short, language),
         department=_text(entry.owner.name, language),
         code=item.state.code,
-        message=item.state.message,
+        message=message,
         icon=entry.icon,
         badges=item.badges,
         copied=item.freshness is not None and item.freshness.source == "copy",
@@ -148,7 +149,7 @@ def view_of_card(
         copied=copied,
         when=said,
         actions=actions,
-        **_body(card, language),
+        **_body(card, message, language),
     )
 
 
@@ -234,18 +235,20 @@ def _card(item: Item) -> tuple[Card | None, str]:
         return None, str(document.get("fallback_text", ""))[:160]
 
 
-def _body(card: Card, language: Language) -> dict[str, Any]:
+def _body(card: Card, message: str, language: Language) -> dict[str, Any]:
+    """The body's values; what the state's sentence says already is not said again."""
     progress = card.progress
-    holder = progress.holder if progress else ""
-    due = progress.due_text if progress else ""
+    stage, holder, due = (
+        (progress.stage, progress.holder, progress.due_text) if progress else ("", "", "")
+    )
     return {
         "facts": card.facts,
         "items": card.items[:ROWS],
         "more": card.more_items + len(card.items[ROWS:]),
         "main": card.template in _FIGURES,
-        "stage": progress.stage if progress else "",
+        "stage": "" if stage in message else stage,
         "holder": say(language, "hall.holder", holder=holder) if holder else "",
-        "due": say(language, "hall.due", when=due) if due else "",
+        "due": say(language, "hall.due", when=due) if due not in message else "",
     }
 
 

@@ -10,7 +10,10 @@
     document.head.appendChild(script);
   }
   load(me.dataset.bridge);
-  if (document.querySelector("[hx-get],[hx-post]")) load(me.dataset.htmx);
+  // htmx begins by itself only where the page has come completely, or not yet at all.
+  if (document.querySelector("[hx-get],[hx-post]")) {
+    window.addEventListener("load", function () { load(me.dataset.htmx); });
+  }
   // A form is handed in once, however often the button is pressed.
   document.addEventListener("submit", function (event) {
     var form = event.target;
