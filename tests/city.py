@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,10 @@ class _Loopback(httpx.HTTPTransport):
 
 def browser() -> httpx.Client:
     """A client that keeps cookies by host name and follows nothing by itself."""
-    return httpx.Client(transport=_Loopback(), timeout=10, follow_redirects=False, trust_env=False)
+    transport = _Loopback()
+    client = httpx.Client(transport=transport, timeout=10, follow_redirects=False, trust_env=False)
+    weakref.finalize(client, transport.close)  # whoever made her forgets her without a word
+    return client
 
 
 @dataclass
