@@ -12,6 +12,7 @@ Every result is a part of the answer, so its size is bounded by the answer's.
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -162,7 +163,11 @@ class _Jmes:
 
 def _jmespath(text: str) -> Expression:
     try:
-        parsed = jmes_parser.Parser().parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PendingDeprecationWarning)
+            parsed = jmes_parser.Parser().parse(text)
+    except PendingDeprecationWarning:
+        raise BadExpression("a literal in backticks is JSON", "write 'x' for a text") from None
     except (jmes_errors.JMESPathError, RecursionError, ValueError) as error:
         said = str(error).split("\n", 1)[0][:120]
         raise BadExpression(
@@ -207,9 +212,12 @@ def _one_comparison(node: Mapping[str, Any]) -> None:
     """A filter holds one comparison of a plain path with a literal, nothing else."""
     if node["type"] != "comparator":
         raise BadExpression("a filter holds one comparison", "write [?name=='x']")
-    for side in node["children"]:
-        if side["type"] not in _COMPARED:
+    sides = list(node["children"])
+    while sides:
+        side = sides.pop()
+        if side["type"] not in _COMPARED:  # a projection in here would be rows times rows
             raise BadExpression("a filter compares a field with a literal", "write [?name=='x']")
+        sides += [child for child in side["children"] if isinstance(child, dict)]
 
 
 # --- XPath ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gateway.hosting.package import SettingValue
 ASK: Final = ("subject", "level", "language", "trace", "service", "card")
 _PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME: Final = re.compile(
-    r"(?P<source>citizen|setting|secret|ask)\.(?P<name>[a-z][a-z0-9_.-]{0,63})"
+    r"(?P<source>citizen|setting|ask|secret)\.(?P<name>[a-z][a-z0-9_]{0,63}|(?<=secret\.)[a-z][a-z0-9_.-]{0,63})"
     r"|now:(?P<form>[^{}]{1,40})"
     r"|call\.(?P<call>[a-z][a-z0-9_]{0,30})\.(?P<kept>[a-z][a-z0-9_]{0,30})"
 )
