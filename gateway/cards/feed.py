@@ -183,7 +183,7 @@ class Cards:
         """
         if self._forgotten.known(citizen, at):
             return
-        self._forgotten.mark(citizen)
+        self._forgotten.mark(citizen, at)
         if not self._volatile.up:
             self._forgotten.owed.add(citizen)
 

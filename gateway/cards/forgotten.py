@@ -30,11 +30,14 @@ class Forgotten:
         self._marks: OrderedDict[CitizenId, _Mark] = OrderedDict()
         self.owed: set[CitizenId] = set()
 
-    def mark(self, citizen: CitizenId) -> None:
-        """From now on, whatever began earlier for her is void."""
-        self._marks.pop(citizen, None)
-        now = self._clock.monotonic()
-        self._marks[citizen] = _Mark(now, self._clock.now())
+    def mark(self, citizen: CitizenId, at: int | None = None) -> None:
+        """Whatever began for her before now, or before the instant `at`, is void."""
+        known = self._marks.pop(citizen, None)
+        now, wall = self._clock.monotonic(), self._clock.now()
+        moment = now if at is None else min(now - (wall - at) / 1e6, now)
+        if known is not None:
+            moment = max(moment, known.monotonic)
+        self._marks[citizen] = _Mark(moment, wall)
         while self._marks:
             oldest = next(iter(self._marks))
             if len(self._marks) <= _MOST and now - self._marks[oldest].monotonic < _SECONDS:
