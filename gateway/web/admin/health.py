@@ -7,6 +7,7 @@ from pathlib import Path
 from starlette.responses import Response
 
 from gateway.conformance.finding import errors
+from gateway.contract.ids import PluginId
 from gateway.observe.health import Health, Level, Row, Seen, health
 from gateway.store.away import LedgerAway
 from gateway.store.schema import is_current
@@ -72,7 +73,12 @@ def _sentence(visit: Visit, found: Health) -> str:
 
 
 def _name(visit: Visit, row: Row) -> str:
-    return row.subject if row.plugin else visit.say(f"admin.health.subject_{row.subject}")
+    if not row.plugin:
+        return visit.say(f"admin.health.subject_{row.subject}")
+    try:
+        return visit.text(visit.generation.package(PluginId(row.subject)).manifest.name)
+    except KeyError:  # parked, or no longer used
+        return row.subject
 
 
 def _text(visit: Visit, row: Row) -> str:
