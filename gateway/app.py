@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.cards.feed import Cards
 from gateway.cards.search import Search
+from gateway.cards.tail import Tail
 from gateway.cases.feedback import Feedback
 from gateway.clock import Clock
 from gateway.contract.ids import CitizenId
@@ -61,7 +62,16 @@ _BOARD_SECONDS: Final = 2.0
 _DROPS_SECONDS: Final = 5.0
 _PUBLIC_SECONDS: Final = 30.0
 _SWEEP_SECONDS: Final = 300.0
-_SWEPT: Final = ("session:", "sessions:", "claims:", "login:", "ticket:", "go:", "jti:", "rate:")  # no TTL there
+_SWEPT: Final = (
+    "session:",
+    "sessions:",
+    "claims:",
+    "login:",
+    "ticket:",
+    "go:",
+    "jti:",
+    "rate:",
+)  # no TTL there
 _log = structlog.get_logger(__name__)
 
 Work = Callable[[], Awaitable[None]]
@@ -277,6 +287,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
             "registry": live.follow,
             "sessions": sessions.follow,
             "disclosures": disclosures.follow,
+            "withdrawals": Tail(cards=cards, ledger=ledger, volatile=volatile, clock=clock).follow,
             "board": lambda: _every(clock, _BOARD_SECONDS, lambda: asyncio.to_thread(board.write)),
             "leader": lambda: _lead(leader, parts, watch, drops),
         }

@@ -7,7 +7,7 @@ never on a prefix of the path.
 import hmac
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -26,14 +26,13 @@ from gateway.errors import (
     Unavailable,
 )
 from gateway.sso import cookies
-from gateway.sso.visitor import DepartmentServer, Visitor
+from gateway.sso.visitor import DepartmentServer, Form, Visitor
 from gateway.store.away import Away
 from gateway.store.ids import new_token
 
 MAX_FIELDS: Final = 64
 MISSES_PER_MINUTE: Final = 20
 TOKEN_LENGTH: Final = 43  # 256 bits in base64url
-Form = Mapping[str, str]
 
 
 class FindsSessions(Protocol):

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway import guards
-from gateway.errors import Malformed, NotFound, Problem, Unavailable, status_of
+from gateway.errors import Malformed, NotFound, Problem, Unavailable, code_of, status_of
 from gateway.guards import Doorkeeper, Guard, anyone, department_server, signed_in, staff
 from gateway.observe.log import trace_id
 from gateway.observe.metrics import request_children
@@ -231,7 +231,7 @@ class Router:
             problem = Problem(detail=type(error).__name__)
             _log.error("unexpected", error=type(error).__name__, at=_where(error))
         if problem.detail:
-            _log.info("problem", code=problem.code, detail=problem.detail)
+            _log.info("problem", code=code_of(problem), detail=problem.detail)
         try:
             return await problems.respond(request, problem, self._parts, trace)
         except Exception as again:  # noqa: BLE001 - the error page itself failed: a bare status

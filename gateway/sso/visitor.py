@@ -1,9 +1,12 @@
 """Who stands at a door: what the guards found and the handlers are given."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.contract.citizen import Citizen
 from gateway.contract.ids import DepartmentId, ServiceId
+
+Form = Mapping[str, str]  # the fields of a posted form
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ consent = Table(
     Column("items", Text, nullable=False),  # JSON list of data item ids, sorted
     Column("manifest_digest", Text, nullable=False),  # what exactly was shown and agreed to
     Column("given", BigInteger, nullable=False),
-    Column("withdrawn", BigInteger),  # empty: stands
+    Column("withdrawn", BigInteger, index=True),  # empty: stands
     Index(None, "citizen", "service"),
 )
 

@@ -11,9 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from gateway.cards.viewer import Viewer
 from gateway.contract.ids import CitizenId
 from gateway.contract.manifest import Text
-from gateway.guards import Form
 from gateway.registry.generation import Generation
-from gateway.sso.visitor import Visitor
+from gateway.sso.visitor import Form, Visitor
 from gateway.store.away import LedgerAway
 from gateway.web import pages
 from gateway.web.appearance import Look

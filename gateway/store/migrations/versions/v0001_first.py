@@ -51,6 +51,7 @@ def _people() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_consent"),
     )
     op.create_index("ix_consent_citizen", "consent", ["citizen", "service"], unique=False)
+    op.create_index("ix_consent_withdrawn", "consent", ["withdrawn"], unique=False)
     op.create_table(
         "disclosure",
         sa.Column("citizen", sa.Text(), nullable=False),
