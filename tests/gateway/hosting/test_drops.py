@@ -142,6 +142,23 @@ async def test_nobody_can_be_read_from_the_table(
     assert b"38.40" not in raw
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, id=f"B68-{n}")
+        for n, key in enumerate(("' OR '1'='1", "%", "_", "x'; DROP TABLE dropped; --", "\x00", ""))
+    ],
+)
+async def test_a_key_is_a_value_and_never_a_statement(
+    tmp_path: Path, drops: Drops, key: str
+) -> None:
+    """Wildcards and quotes find nobody and break nothing."""
+    leave(tmp_path, "bills-1.csv", GOOD)
+    await drops.take_in(office(tmp_path))
+    assert await drops.find(OFFICE, key) is None
+    assert await amount(drops, PEOPLE[0]) == "38.40"
+
+
 async def test_many_rows_come_in_parts_and_count_at_once(tmp_path: Path, ledger_url: str) -> None:
     """On both kinds of ledger; what an earlier attempt left behind does not count."""
     clock = OffsetClock()

@@ -1,5 +1,6 @@
 """Expressions: what our grammar takes, and what it must not."""
 
+import time
 from typing import Any
 
 import pytest
@@ -101,7 +102,9 @@ BAD = (
 @pytest.mark.parametrize("text", [pytest.param(text, id=f"B71-{n}") for n, text in enumerate(BAD)])
 def test_patterns_are_linear(text: str) -> None:
     """What makes others backtrack for hours reads 100,000 characters here."""
-    assert pattern(text).fullmatch("a" * 100_000 + "!") in (None,) or True
+    begun = time.process_time()
+    pattern(text).fullmatch("a" * 100_000 + "!")
+    assert time.process_time() - begun < 1.0
 
 
 @pytest.mark.parametrize(
