@@ -20,6 +20,9 @@ from typing import Final
 
 from gateway.hosting.children import filter as calls
 
+if sys.platform != "win32":  # where this module is imported too, to say that there is no cage
+    import resource
+
 MEMORY: Final = 256 << 20
 CPU_SECONDS: Final = 300  # of one child's whole life; the pool renews it long before
 DESCRIPTORS: Final = 16
@@ -122,8 +125,6 @@ def shut(parent: int, without: Collection[str] = ()) -> frozenset[str]:
 
 
 def _limit() -> None:
-    import resource  # noqa: PLC0415 - there is none on Windows, where this module is imported too
-
     for what, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_NOFILE, DESCRIPTORS),

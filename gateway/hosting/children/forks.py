@@ -1,7 +1,6 @@
 """The worker's side of its nursery: started when first needed, ended with the worker."""
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -30,6 +29,15 @@ def command(descriptor: int) -> list[str]:
     return [sys.executable, "-I", "-W", "ignore", "-c", code]
 
 
+@dataclass(slots=True, eq=False)
+class _Nursery:
+    """One nursery process and what was asked of it."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    ended: dict[int, "asyncio.Future[int | None]"] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Forks:
     """Asks the nursery for children, tells it to end them, hears how they ended."""
@@ -37,19 +45,19 @@ class Forks:
     clock: Clock
     without: tuple[str, ...] = ()
     command: Callable[[int], list[str]] = command
-    _process: subprocess.Popen[bytes] | None = None
-    _control: socket.socket | None = None
+    _now: _Nursery | None = None
+    _gone: list[_Nursery] = field(default_factory=list)  # ended, not yet reaped
     _last: int = 0
-    _ended: dict[int, asyncio.Future[int | None]] = field(default_factory=dict)
 
-    def begin(self) -> None:
+    def begin(self) -> _Nursery:
         """Start the nursery if there is none; it answers as soon as it has imported what it needs."""
-        if self._control is not None:
-            return
+        self._gone = [one for one in self._gone if one.process.poll() is None]
+        if self._now is not None:
+            return self._now
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         # Not in a thread: the kernel ends the nursery with the thread that started it.
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             self.command(theirs.fileno()),
             env={},
             stdin=subprocess.DEVNULL,
@@ -59,85 +67,78 @@ class Forks:
             start_new_session=True,
         )
         theirs.close()
-        self._control = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._hear)
+        made = self._now = _Nursery(process, ours)
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._hear, made)
+        return made
 
-    async def fork(self) -> tuple[int, socket.socket, asyncio.Future[int | None]]:
+    def fork(self) -> tuple[int, socket.socket, "asyncio.Future[int | None]"]:
         """A new child: its number, our end of its socketpair, and how it will have ended.
 
         Raises:
             ChildFailed: the nursery does not take the order.
         """
-        await self._reaped()
-        self.begin()
+        nursery = self.begin()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._last += 1
         order = json.dumps({"start": self._last, "without": list(self.without)}).encode()
         try:
-            if self._control is None:
-                raise BrokenPipeError
-            socket.send_fds(self._control, [order], [theirs.fileno()])
+            socket.send_fds(nursery.control, [order], [theirs.fileno()])
         except OSError:
             ours.close()
+            self._lost(nursery)
             raise ChildFailed(Why.GONE, "the nursery takes no orders") from None
         finally:
             theirs.close()
-        ended = self._ended[self._last] = asyncio.get_running_loop().create_future()
+        ended = nursery.ended[self._last] = asyncio.get_running_loop().create_future()
         return self._last, ours, ended
 
     def end(self, number: int) -> None:
         """Kill a child, if it still lives."""
-        if self._control is not None and number in self._ended:
+        nursery = self._now
+        if nursery is not None and number in nursery.ended:
             try:
-                self._control.send(json.dumps({"end": number}).encode())
+                nursery.control.send(json.dumps({"end": number}).encode())
             except OSError:
-                self._lost()  # a nursery that reads no more is ended, and all its children with it
+                self._lost(nursery)  # one that reads no more is ended, and its children with it
 
     async def close(self) -> None:
-        """End the nursery and with it whatever it has forked."""
-        self._lost(kill=False)
-        await self._reaped()
+        """End the nursery and with it whatever it has forked; wait until it is no process any more."""
+        if self._now is not None:
+            self._lost(self._now, kill=False)
+        until = self.clock.monotonic() + REAP_SECONDS
+        while self._gone:
+            if self.clock.monotonic() > until:
+                for one in self._gone:
+                    one.process.kill()
+            await self.clock.sleep(0.005)
+            self._gone = [one for one in self._gone if one.process.poll() is None]
 
-    def _hear(self) -> None:
-        control = self._control
-        if control is None:
-            return
+    def _hear(self, nursery: _Nursery) -> None:
         try:
-            message = control.recv(4096)
+            message = nursery.control.recv(4096)
         except BlockingIOError:
             return
         except OSError:
             message = b""
         if not message:
-            self._lost()
+            self._lost(nursery)
             return
         told = json.loads(message)
-        if (waiting := self._ended.pop(told["ended"], None)) and not waiting.done():
+        if (waiting := nursery.ended.pop(told["ended"], None)) and not waiting.done():
             waiting.set_result(told["code"])
 
-    def _lost(self, *, kill: bool = True) -> None:
-        """The nursery is no more: every child has been ended by the kernel."""
-        control, self._control = self._control, None
-        if control is not None:
-            asyncio.get_running_loop().remove_reader(control.fileno())
-            control.close()
-        if kill and self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        for waiting in self._ended.values():
+    def _lost(self, nursery: _Nursery, *, kill: bool = True) -> None:
+        """A nursery is no more: every child of it has been, or is being, ended."""
+        if self._now is not nursery:
+            return
+        self._now = None
+        self._gone.append(nursery)
+        asyncio.get_running_loop().remove_reader(nursery.control.fileno())
+        nursery.control.close()
+        if kill:
+            nursery.process.kill()  # does nothing to one that was reaped
+        for waiting in nursery.ended.values():
             if not waiting.done():
                 waiting.set_result(None)
-        self._ended.clear()
-
-    async def _reaped(self) -> None:
-        """Wait until a nursery that was told to end is no process any more."""
-        process = self._process
-        if process is None or self._control is not None:
-            return
-        until = self.clock.monotonic() + REAP_SECONDS
-        while process.poll() is None:
-            if self.clock.monotonic() > until:
-                process.kill()
-            await self.clock.sleep(0.005)
-        self._process = None
+        nursery.ended.clear()

@@ -113,7 +113,7 @@ class Link(asyncio.Protocol):
                 raise
             raise failed or ChildFailed(Why.LATE) from None
         except BaseException:
-            self._spawn(self._give_up(number, call))
+            _ = self._spawn(self._give_up(number, call))
             raise
         self._over(number, call)
         return answer, call
@@ -202,7 +202,7 @@ class Link(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         """It ended: learn how, then tell everybody who waits."""
-        self._spawn(self._learn())
+        _ = self._spawn(self._learn())
 
     def _take(self, body: bytes) -> bool:
         """One frame; False when it is not what was agreed."""

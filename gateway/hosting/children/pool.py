@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -26,6 +25,7 @@ from gateway.hosting.children.forks import Forks
 from gateway.hosting.children.frames import Why
 from gateway.hosting.children.link import Broker, Link
 from gateway.hosting.children.reading import closed, read_frame, seen, without_claims
+from gateway.hosting.children.slot import Slot
 from gateway.hosting.outcome import Reason
 from gateway.hosting.package import Package
 
@@ -39,28 +39,10 @@ IDLE_SECONDS: Final = 600.0
 SWEEP_SECONDS: Final = 30.0
 MAX_ANSWERS: Final = 20_000  # then a fresh child takes over: whatever leaks, leaks no further
 MAX_CHILDREN: Final = 256
-STEADY_SECONDS: Final = 10.0  # a child that lived so long did not fail at its start
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-_MAX_DOUBLINGS: Final = 10
 # Says nothing of the plugin, or was said when it happened first.
 _QUIET: Final = frozenset({Why.PAUSED, Why.BUSY})
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """One package in this worker: its child, or why there is none just now."""
-
-    plugin: PluginId
-    digest: str
-    link: Link | None = None
-    starting: "asyncio.Task[Link] | None" = None
-    failures: int = 0
-    not_before: float = 0.0
-    used: float = 0.0
-    held: frozenset[str] | None = None
-    old: list[Link] = field(default_factory=list)  # being drained
 
 
 class Children:
@@ -82,15 +64,16 @@ class Children:
         self._production = production
         self._forks = Forks(clock, without)
         self._usual = cage.available() - set(without)
-        self._slots: dict[tuple[str, str, bytes], _Slot] = {}
+        self._slots: dict[tuple[str, str, bytes], Slot] = {}
         self._said: dict[str, Why] = {}
+        self._closed = False
         self._sweeper: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Let the nursery import what it needs, before the first question comes."""
         if platform.system() == "Linux":
-            self._forks.begin()
+            _ = self._forks.begin()
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
@@ -157,7 +140,8 @@ class Children:
                 await self._let_go(slot, DRAIN_SECONDS, CLOSE_SECONDS)
 
     async def close(self) -> None:
-        """End every child and the nursery; nothing is left over."""
+        """End every child and the nursery; nothing is left over, and nothing starts again."""
+        self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -182,31 +166,37 @@ class Children:
         ask: CardAsk | None,
     ) -> BaseModel | Failure | None:
         until = self._clock.monotonic() + seconds
-        try:
-            slot = self._slot(package, settings)
-            link = await self._ready(slot, package, broker, settings, now, seconds)
-            left = max(0.001, until - self._clock.monotonic())
-            frame, call = await link.call(
-                hook, broker=broker, seconds=left, settings=settings, now=now, ask=ask
-            )
-            answer = read_frame(frame, call, link)
-        except ChildFailed as failed:
-            raise self._failed(package.id, failed) from None
-        self._well(package.id)
-        return answer
+        again = True  # once: a read may be asked again where the child's end was nobody's doing
+        while True:
+            try:
+                slot = self._slot(package, settings)
+                left = max(0.001, until - self._clock.monotonic())
+                link = await self._ready(slot, package, broker, settings, now, left)
+                left = max(0.001, until - self._clock.monotonic())
+                frame, call = await link.call(
+                    hook, broker=broker, seconds=left, settings=settings, now=now, ask=ask
+                )
+                answer = read_frame(frame, call, link)
+            except ChildFailed as failed:
+                if failed.why is not Why.GONE or not again or self._closed:
+                    raise self._failed(package.id, failed) from None
+                again = False
+            else:
+                self._well(package.id)
+                return answer
 
-    def _slot(self, package: Package, settings: Mapping[str, object]) -> _Slot:
+    def _slot(self, package: Package, settings: Mapping[str, object]) -> Slot:
         given = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
         key = (package.id, package.digest, given)
         slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[key] = _Slot(package.id, package.digest)
+            slot = self._slots[key] = Slot(package.id, package.digest)
         slot.used = self._clock.monotonic()
         return slot
 
     async def _ready(
         self,
-        slot: _Slot,
+        slot: Slot,
         package: Package,
         broker: Broker,
         settings: Mapping[str, object],
@@ -225,17 +215,21 @@ class Children:
                 self._start(slot, package, broker, settings, now)
             )
             slot.starting.add_done_callback(seen)
+        starting = slot.starting
         try:
             async with self._clock.within(seconds):
-                return await asyncio.shield(slot.starting)
+                await asyncio.wait([starting])
         except TimeoutError:
             raise ChildFailed(Why.LATE, "still starting") from None
+        if starting.cancelled():
+            raise ChildFailed(Why.GONE, "it is ended before it has begun")
+        return starting.result()
 
     # one child's life
 
     async def _start(
         self,
-        slot: _Slot,
+        slot: Slot,
         package: Package,
         broker: Broker,
         settings: Mapping[str, object],
@@ -249,7 +243,7 @@ class Children:
                 link.kill(Why.UNLOADABLE)
                 raise
         except ChildFailed as failed:
-            self._pause(slot)
+            slot.pause(self._clock.monotonic())
             raise self._failed(package.id, failed) from None
         finally:
             slot.starting = None
@@ -257,12 +251,14 @@ class Children:
         link.over.add_done_callback(lambda over: self._ended(slot, link, over))
         return link
 
-    async def _load(self, slot: _Slot, package: Package) -> Link:
+    async def _load(self, slot: Slot, package: Package) -> Link:
+        if self._closed:
+            raise ChildFailed(Why.GONE, "the worker ends")
         self._make_room()
         if platform.system() != "Linux":
             raise ChildFailed(Why.UNCAGED, "code plugins run on Linux only")
         self.start()
-        number, sock, ended = await self._forks.fork()
+        number, sock, ended = self._forks.fork()
         loop = asyncio.get_running_loop()
         _, link = await loop.create_unix_connection(
             lambda: Link(number, self._forks, ended, self._clock), sock=sock
@@ -305,37 +301,32 @@ class Children:
         if answer is not None:
             raise ChildFailed(Why.UNLOADABLE, f"open failed: {type(answer).__name__}")
 
-    def _ended(self, slot: _Slot, link: Link, over: "asyncio.Future[ChildFailed]") -> None:
+    def _ended(self, slot: Slot, link: Link, over: "asyncio.Future[ChildFailed]") -> None:
         """A child ended: remember how often that happened lately."""
         if slot.link is not link:
             return  # drained on purpose
         slot.link = None
-        if self._clock.monotonic() - link.began > STEADY_SECONDS:
-            slot.failures = 0
+        slot.lived(self._clock.monotonic() - link.began)
         failed = over.result()
         if failed.why is not Why.GONE:
-            self._pause(slot)
+            slot.pause(self._clock.monotonic())
             self._failed(slot.plugin, failed)
 
-    def _pause(self, slot: _Slot) -> None:
-        """The first failure costs no wait; each further one twice as long as the last."""
-        slot.failures += 1
-        if slot.failures > 1:
-            doublings = min(slot.failures - 2, _MAX_DOUBLINGS)
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings)
-            slot.not_before = self._clock.monotonic() + pause
-
-    def _renew(self, slot: _Slot, link: Link) -> None:
+    def _renew(self, slot: Slot, link: Link) -> None:
         """Take an aged child out of service; whoever asks it still gets an answer."""
         slot.link = None
         slot.old.append(link)
         self._later(self._finish(slot, link))
 
-    async def _finish(self, slot: _Slot, link: Link) -> None:
+    async def _finish(self, slot: Slot, link: Link) -> None:
         await self._drain(link, DRAIN_SECONDS, CLOSE_SECONDS)
         slot.old.remove(link)
 
-    async def _let_go(self, slot: _Slot, drain: float, close: float) -> None:
+    async def _let_go(self, slot: Slot, drain: float, close: float) -> None:
+        if slot.starting is not None:
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.within(drain):
+                    await asyncio.wait([slot.starting])
         if slot.starting is not None:
             slot.starting.cancel()
             await asyncio.wait([slot.starting])
@@ -364,7 +355,7 @@ class Children:
             raise ChildFailed(Why.BUSY, f"{MAX_CHILDREN} children are at work")
         self._forget(min(idle, key=lambda slot: slot.used))
 
-    def _forget(self, slot: _Slot) -> None:
+    def _forget(self, slot: Slot) -> None:
         for key, one in list(self._slots.items()):
             if one is slot:
                 del self._slots[key]

@@ -3,6 +3,7 @@
 import ast
 import codecs
 import importlib
+import logging
 import sys
 from contextlib import suppress
 from typing import Final
@@ -30,6 +31,10 @@ def warm() -> None:
     """Import and open once what every child shares."""
     for name in _USUAL:
         importlib.import_module(name)
+    # What asyncio says of a plugin's forgotten tasks is no output of the plugin.
+    asyncio_log = logging.getLogger("asyncio")
+    asyncio_log.addHandler(logging.NullHandler())
+    asyncio_log.propagate = False
     _kept.extend(codecs.lookup(name) for name in _CODECS)
     _kept.append(ZoneInfo(ZONE))  # kept, so that the zone's file need not be read again
 

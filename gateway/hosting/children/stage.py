@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import io
 import json
+import math
 import socket
 import sys
 import types
@@ -87,6 +88,7 @@ class Stage:
         self._hooks: dict[str, Any] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._given_up: set[int] = set()
         self._last = 0
 
     async def serve(self, source: bytes) -> int:
@@ -102,6 +104,7 @@ class Stage:
                         waiting.set_result(frame)
                 case "cancel":
                     if task := self._calls.get(frame["id"]):
+                        self._given_up.add(frame["id"])
                         task.cancel()
                 case hook:
                     task = asyncio.create_task(self._call(hook, frame))
@@ -155,7 +158,8 @@ class Stage:
         try:
             told = await self._answer(hook, frame, way)
         except asyncio.CancelledError:
-            self.tell({"is": "cancelled", "id": number})
+            if number in self._given_up:  # otherwise the plugin has ended the loop
+                self.tell({"is": "cancelled", "id": number})
             return
         except Failure as failure:
             told = _failure(failure, way)
@@ -164,6 +168,7 @@ class Stage:
             return
         finally:
             self._calls.pop(number, None)
+            self._given_up.discard(number)
         try:
             self.tell({**told, "id": number, "printed": self._output.count})
         except (ValueError, TypeError):
@@ -182,10 +187,10 @@ class Stage:
             answer = await self._hooks[hook](ctx)
         if not wanted:
             return {"is": "done"}
-        for kind in wanted:
-            if type(answer) is kind:
-                return {"is": kind.__name__, "value": answer.model_dump(mode="json")}
-        raise _NotAnAnswer
+        kind = next((one for one in wanted if type(answer) is one), None)
+        if kind is None:
+            raise _NotAnAnswer
+        return {"is": kind.__name__, "value": _values(answer)}
 
     def _bug(self, kind: str, why: Why, error: BaseException | None, number: int = 0) -> None:
         told = {"is": kind, "id": number, "why": why, "printed": self._output.count}
@@ -196,6 +201,19 @@ class Stage:
 
 class _NotAnAnswer(Exception):
     """A hook returned something else."""
+
+
+def _values(answer: BaseModel) -> dict[str, Any]:
+    """An answer as JSON; whoever made one without its checks made none."""
+    try:
+        values: dict[str, Any] = type(answer).model_validate(answer.model_dump()).model_dump()
+        rows = [values.get("facts") or {}, *(values.get("items") or ())]
+        numbers = [one for row in rows for one in row.values() if isinstance(one, float)]
+        if all(map(math.isfinite, numbers)):  # JSON would make nothing of NaN
+            return answer.model_dump(mode="json")
+    except Exception:  # noqa: BLE001 - whatever stands in the places of values
+        raise _NotAnAnswer from None
+    raise _NotAnAnswer
 
 
 def _why(error: BaseException) -> Why:

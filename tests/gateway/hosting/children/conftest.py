@@ -1,5 +1,6 @@
 """Code plugins written in the test, their children as root and as a plain user, and who is left."""
 
+import json
 import os
 import sys
 import textwrap
@@ -59,8 +60,6 @@ async def nobody(asked: Asked) -> Reply:
 
 async def echo(asked: Asked) -> Reply:
     """A department that answers what it was sent."""
-    import json
-
     return Reply(200, {"content-type": "application/json"}, json.dumps(asked.json))
 
 
