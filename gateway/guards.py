@@ -28,7 +28,7 @@ from gateway.errors import (
 from gateway.sso import cookies
 from gateway.sso.visitor import DepartmentServer, Form, Visitor
 from gateway.store.away import Away
-from gateway.store.ids import new_token
+from gateway.store.ids import digest, new_token
 
 MAX_FIELDS: Final = 64
 MISSES_PER_MINUTE: Final = 20
@@ -77,20 +77,22 @@ Guard = Callable[[Request, Doorkeeper, Form], Awaitable[Visitor]]
 class Misses:
     """Unknown session tokens by address: guessing is slowed down (B44)."""
 
-    seen: "OrderedDict[str, list[float]]" = field(default_factory=OrderedDict)
+    seen: "OrderedDict[str, dict[str, float]]" = field(default_factory=OrderedDict)
 
-    def count(self, address: str, now: float) -> None:
-        """Note one unknown token.
+    def count(self, address: str, token: str, now: float) -> None:
+        """Note one unknown token; a page that asks again and again with its ended one is one.
 
         Raises:
-            TooMany: more than twenty within a minute from this address.
+            TooMany: more than twenty different ones within a minute from this address.
         """
-        times = [t for t in self.seen.pop(address, []) if now - t < 60]  # noqa: PLR2004 - a minute
-        times.append(now)
-        self.seen[address] = times[-MISSES_PER_MINUTE - 1 :]
+        known = self.seen.pop(address, {})
+        tokens = {one: at for one, at in known.items() if now - at < 60}  # noqa: PLR2004 - a minute
+        if len(tokens) <= MISSES_PER_MINUTE:
+            tokens.setdefault(digest(token), now)
+        self.seen[address] = tokens
         while len(self.seen) > 10_000:  # noqa: PLR2004 - bound of the table
             self.seen.popitem(last=False)
-        if len(times) > MISSES_PER_MINUTE:
+        if len(tokens) > MISSES_PER_MINUTE:
             raise TooMany(headers={"Retry-After": "60"})
 
 
@@ -139,7 +141,7 @@ async def _visitor(request: Request, door: Doorkeeper, form: Form) -> Visitor:
             away = True
         else:
             if citizen is None:
-                door.misses.count(peer(request, door), door.clock.monotonic())
+                _count_miss(request, door, token)
     browser = one_cookie(request, door.browser_cookie)
     fresh = ""
     if citizen is None and (browser is None or len(browser) != TOKEN_LENGTH):
@@ -150,6 +152,15 @@ async def _visitor(request: Request, door: Doorkeeper, form: Form) -> Visitor:
         if not hmac.compare_digest(form.get("form_token", ""), form_token):
             raise ForeignOrigin(detail="form token")
     return Visitor(citizen=citizen, store_away=away, form_token=form_token, fresh_browser=fresh)
+
+
+def _count_miss(request: Request, door: Doorkeeper, token: str) -> None:
+    try:
+        door.misses.count(peer(request, door), token, door.clock.monotonic())
+    except TooMany as error:
+        # Many people behind one address whose sessions ended: without the cookie they get on.
+        gone = cookies.taken_away(door.session_cookie, secure=door.secure)
+        raise TooMany(headers={**error.headers, "Set-Cookie": gone}) from None
 
 
 def _same_origin(request: Request, door: Doorkeeper) -> None:

@@ -1,4 +1,4 @@
-"""The names of our cookies: `__Host-` where citizens come over https."""
+"""Our cookies: `__Host-` where citizens come over https."""
 
 
 def session_cookie(*, secure: bool) -> str:
@@ -9,3 +9,8 @@ def session_cookie(*, secure: bool) -> str:
 def browser_cookie(*, secure: bool) -> str:
     """Tells browsers apart before anybody is signed in; sign-in and form tokens are bound to it."""
     return "__Host-citygate-browser" if secure else "citygate-browser"
+
+
+def taken_away(name: str, *, secure: bool) -> str:
+    """The Set-Cookie line that takes a cookie away."""
+    return f"{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"

@@ -451,3 +451,20 @@ async def test_another_browser_is_told_to_begin_again(app: Router, provider: Pro
         assert page.status_code == 400
         assert "citygate" not in victim.cookies
         assert buttons(page.text) == ["/sign-in"]
+
+
+@pytest.mark.parametrize("_", [pytest.param(0, id="B44")])
+async def test_guessing_sessions_is_slowed_down(app: Router, provider: Provider, _: int) -> None:
+    """Twenty different unknown tokens a minute; an ended one used on and on is one of them."""
+    async with browser(app) as client:
+        for number in range(20):
+            client.cookies.set("citygate", f"{number:043d}")
+            for _again in range(3):
+                assert (await client.get("/me/sessions")).status_code == 401
+        client.cookies.set("citygate", f"{20:043d}")
+        page = await client.get("/me/sessions")
+        assert (page.status_code, page.headers["retry-after"]) == (429, "60")
+        assert page.headers["set-cookie"].startswith("citygate=; Max-Age=0")
+        client.cookies.clear()
+        assert (await come_in(client, provider)).status_code == 303
+        assert (await client.get("/me/sessions")).status_code == 200

@@ -454,7 +454,7 @@ async def test_two_providers_are_never_mixed_up(
     query = provider.approve(address)
     with pytest.raises(Stopped) as stopped:
         await door.signin.finish("village", query, browser=door.browser, old=None)
-    assert stopped.value.reason == "refused"
+    assert (stopped.value.reason, stopped.value.why) == ("refused", "another upstream")
 
     address = await door.signin.begin("town", browser=door.browser)
     state = provider.approve(address)["state"]
