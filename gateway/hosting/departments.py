@@ -25,6 +25,7 @@ from gateway.observe.metrics import call_children
 
 READERS: Final = 2  # threads for answers over 128 kB
 CLOSE_SECONDS: Final = 2.0
+QUIET_SECONDS: Final = 10.0  # a department that flaps must not fill the log
 _QUIET: Final = frozenset({Reason.BUSY, Reason.PAUSED, Reason.TRY_LATER, Reason.CLOSED_NOW})
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ class _Tally:
     calls: int = 0
     failed: int = 0
     reason: str = ""  # of the last call, "" when it was answered
+    told: str = ""  # the reason that was logged and has not ended yet
+    quiet_until: float = 0.0  # monotonic
 
 
 class Departments:
@@ -156,7 +159,7 @@ class Departments:
             return Probe(ok=False, note=(outcome.what if isinstance(outcome, Failed) else "")[:200])
 
     def _watch(self, plugin: PluginId) -> Any:
-        """Count one plugin's calls; its faults are logged when they begin and when they end."""
+        """Count one plugin's calls; its faults are logged when they begin and end, not each time."""
 
         def saw(outcome: Outcome, seconds: float) -> None:
             word = label(outcome)
@@ -169,21 +172,22 @@ class Departments:
             tally.calls += 1
             failed = isinstance(outcome, Failed)
             tally.failed += failed
-            before, tally.reason = tally.reason, word if failed else ""
+            tally.reason = word if failed else ""
             if isinstance(outcome, Failed):
-                self._tell(plugin, outcome, begins=before != word)
-            elif before:
-                _log.info("hosting.recovered", plugin=plugin, reason=before)
+                self._tell(plugin, outcome, tally)
+            elif tally.told:
+                _log.info("hosting.recovered", plugin=plugin, reason=tally.told)
+                tally.told = ""
 
         return saw
 
-    def _tell(self, plugin: PluginId, outcome: Failed, *, begins: bool) -> None:
+    def _tell(self, plugin: PluginId, outcome: Failed, tally: _Tally) -> None:
         if outcome.reason not in _QUIET:
             self._report(plugin, outcome.reason, outcome.what)
-        if begins:
-            _log.warning(
-                "hosting.failed", plugin=plugin, reason=outcome.reason.value, what=outcome.what
-            )
+        now = self._clock.monotonic()
+        if tally.told != outcome.reason and now >= tally.quiet_until:
+            tally.told, tally.quiet_until = outcome.reason.value, now + QUIET_SECONDS
+            _log.warning("hosting.failed", plugin=plugin, reason=tally.told, what=outcome.what)
 
     def _ours(self) -> None:
         what = "more than half of all departments fail at once: the fault is on this side"
