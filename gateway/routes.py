@@ -189,9 +189,7 @@ class Router:
         visitor = await endpoint.guard(request, self._door, form)
         visit = await open_visit(request, self._parts, visitor, form, trace)
         response = await endpoint.handler(visit)
-        if visitor.fresh_browser and response.headers.get("content-type", "").startswith(
-            "text/html"
-        ):
+        if visitor.fresh_browser and _is_own_page(response):
             response.set_cookie(
                 self._door.browser_cookie,
                 visitor.fresh_browser,
@@ -293,6 +291,13 @@ def _own_hosts(parts: Parts) -> frozenset[str]:
             if port:
                 hosts |= {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")}
     return frozenset(hosts)
+
+
+def _is_own_page(response: Response) -> bool:
+    """A page for one browser; what caches keep for everybody sets no cookie."""
+    headers = response.headers
+    public = headers.get("cache-control", "").startswith("public")
+    return headers.get("content-type", "").startswith("text/html") and not public
 
 
 def _known(method: str) -> str:

@@ -49,23 +49,26 @@ class Shelf:
 
 def everything(language: Language) -> list[Shelf]:
     """The eighteen states, the nine templates in each state that has a body, and the odd ones."""
-
-    def shelf(heading: str, views: Sequence[tuple[str, View]]) -> Shelf:
-        return Shelf(
-            say(language, f"gallery.{heading}"), [(n, _draw(v, language)) for n, v in views]
-        )
-
     return [
-        shelf("states", states(language)),
-        shelf("templates", templates(language)),
-        shelf("fallbacks", unusual(language)),
+        _shelf("states", states(language), language),
+        _shelf("templates", templates(language), language),
+        _shelf("fallbacks", unusual(language), language),
     ]
 
 
 def samples_of(source: Source, language: Language) -> list[Shelf]:
     """One shelf of samples."""
-    cards = [(sample.name, _draw(sample.views[language], language)) for sample in source()]
-    return [Shelf(say(language, "gallery.samples"), cards)]
+    views = [(sample.name, sample.views[language]) for sample in source()]
+    return [_shelf("samples", views, language)]
+
+
+def _shelf(heading: str, views: Sequence[tuple[str, View]], language: Language) -> Shelf:
+    cards = [
+        # One service may stand here often: each card has an id of its own on the page.
+        (name, _draw(replace(view, service=f"{heading}-{at}"), language))
+        for at, (name, view) in enumerate(views)
+    ]
+    return Shelf(say(language, f"gallery.{heading}"), cards)
 
 
 def page(shelves: Sequence[Shelf], look: Look, mode: str, frame: pages.Frame) -> str:
@@ -82,13 +85,18 @@ def page(shelves: Sequence[Shelf], look: Look, mode: str, frame: pages.Frame) ->
     )
 
 
-def wanted(request: Request) -> tuple[Look, str]:
-    """Which mode and language the address asks for."""
-    mode = request.query_params.get("mode", "standard")
-    if mode not in MODES:
-        mode = "standard"
-    language: Language = "en" if request.query_params.get("lang") == "en" else "zh"
-    return replace(MODES[mode], language=language), mode
+def wanted(request: Request, look: Look | None = None) -> tuple[Look, str]:
+    """Which mode and language the address asks for; where it does not, the visitor's own look."""
+    look = look or Look()
+    mode = request.query_params.get("mode", "")
+    language = request.query_params.get("lang", "")
+    if language in LANGUAGES:
+        look = replace(look, language=language)
+    if mode in MODES:
+        asked = MODES[mode]
+        return replace(look, edition=asked.edition, contrast=asked.contrast), mode
+    own = (look.edition, look.contrast)
+    return look, next(name for name, m in MODES.items() if (m.edition, m.contrast) == own)
 
 
 def gallery_app(source: Source) -> Starlette:

@@ -16,5 +16,5 @@ async def gallery(visit: Visit) -> Response:
     """
     if visit.parts.settings.profile == "production":
         raise NotFound
-    look, mode = cards.wanted(visit.request)
+    look, mode = cards.wanted(visit.request, visit.look)
     return pages.html(cards.page(cards.everything(look.language), look, mode, visit.frame))
