@@ -54,13 +54,9 @@ class Postgres:
 
     def kill(self) -> None:
         """End it as a power cut does; `again` starts it anew."""
-        pids = (self.folder / "data" / "postmaster.pid").read_text().split("\n")
-        children = subprocess.run(
-            ["pgrep", "-P", pids[0]], capture_output=True, text=True, check=False
-        ).stdout.split()
-        for pid in (pids[0], *children):
+        for pid in (self.process.pid, *_children(self.process.pid)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
 
     def again(self) -> None:
@@ -77,6 +73,15 @@ class Postgres:
                 self.process.kill()
                 self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(folder.name))
+    return found
 
 
 def start() -> Postgres:
