@@ -8,9 +8,9 @@ after a withdrawal lands nowhere. Each value opens only for its own citizen and 
 
 import os
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -70,7 +70,7 @@ class Copy:
     fresh_until: int
     asked: int
     as_of: int
-    as_of_text: str
+    as_of_text: bytes  # RFC 3339
     mark: bytes  # tells this copy from every other
 
     def packed(self) -> bytes:
@@ -78,7 +78,7 @@ class Copy:
         head = _HEAD.pack(
             self.expires, self.fresh_until, self.asked, self.as_of, len(self.state_json)
         )
-        return head + self.as_of_text.encode() + self.state_json + self.body
+        return head + self.as_of_text + self.state_json + self.body
 
 
 def new_copy(
@@ -93,7 +93,7 @@ def new_copy(
         asked + int(fresh * 1e6),
         asked,
         as_of,
-        rfc3339(as_of),
+        rfc3339(as_of).encode(),
         os.urandom(16),
     )
 
@@ -127,9 +127,31 @@ def unpacked(plain: bytes, mark: bytes, states: States) -> Copy:
         fresh_until,
         asked,
         as_of,
-        plain[_HEAD.size : at].decode(),
+        plain[_HEAD.size : at],
         mark,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Her consents as they are kept: by service [digest, items, given], made into values on demand."""
+
+    rows: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, agreements: Mapping[ServiceId, Agreement]) -> Self:
+        """What the ledger said."""
+        return cls({s: [a.digest, sorted(a.items), a.given] for s, a in agreements.items()})
+
+    def agreements(self) -> dict[ServiceId, Agreement]:
+        """As values."""
+        return {ServiceId(s): agreement_in(row) for s, row in self.rows.items()}
+
+
+def agreement_in(row: Sequence[Any]) -> Agreement:
+    """One kept consent as a value."""
+    digest, items, given = row
+    return Agreement(digest, frozenset(items), given)
 
 
 @dataclass(slots=True)
@@ -175,18 +197,23 @@ class Copies:
         """What is nobody's own."""
         return await self._volatile.ask(*commands)
 
-    def open(self, citizen: CitizenId, field: str, value: bytes | None, now: int) -> Copy | None:
-        """The copy in a value; None where there is none that may still be shown."""
-        if value is None or value[:1] != FORMAT:
-            return None
-        try:
-            plain = self._sealer.open(value[1:], aad=f"cards:{citizen}:{field}".encode())
-        except BadSeal:
-            return None
-        copy = unpacked(plain, value[-16:], self.states)
-        return copy if now < copy.expires else None
+    def opener(self, citizen: str) -> Callable[[str, bytes, int], Copy | None]:
+        """What opens one citizen's values: field, value, now; None where nothing may be shown."""
+        unseal, states, prefix = self._sealer.open, self.states, f"cards:{citizen}:"
 
-    def me(self, citizen: CitizenId, value: bytes | None) -> dict[ServiceId, Agreement] | None:
+        def open_copy(field: str, value: bytes, now: int) -> Copy | None:
+            if value[:1] != FORMAT:
+                return None
+            try:
+                plain = unseal(value[1:], aad=(prefix + field).encode())
+            except BadSeal:
+                return None
+            copy = unpacked(plain, value[-16:], states)
+            return copy if now < copy.expires else None
+
+        return open_copy
+
+    def me(self, citizen: CitizenId, value: bytes | None) -> Kept | None:
         """Her consents as kept; None: ask the ledger."""
         if value is None or value[:1] != FORMAT:
             return None
@@ -194,10 +221,7 @@ class Copies:
             plain = self._sealer.open(value[1:], aad=f"cards:{citizen}:.me".encode())
         except BadSeal:
             return None
-        return {
-            ServiceId(service): Agreement(digest, frozenset(items), given)
-            for service, (digest, items, given) in orjson.loads(plain).items()
-        }
+        return Kept(orjson.loads(plain))
 
     async def begin(self, citizen: CitizenId) -> bytes:
         """The epoch that holds, a new one where there was none."""
@@ -205,13 +229,9 @@ class Copies:
         reply: bytes = await self._volatile.script(_BEGIN, [_cards(citizen)], [epoch, _HASH_MS])
         return reply
 
-    async def keep_me(
-        self, citizen: CitizenId, epoch: bytes, agreements: Mapping[ServiceId, Agreement]
-    ) -> None:
+    async def keep_me(self, citizen: CitizenId, epoch: bytes, kept: Kept) -> None:
         """Keep her consents as the ledger said after `epoch` was read."""
-        plain = orjson.dumps(
-            {s: [a.digest, sorted(a.items), a.given] for s, a in agreements.items()}
-        )
+        plain = orjson.dumps(kept.rows)
         value = FORMAT + self._sealer.seal(plain, aad=f"cards:{citizen}:.me".encode())
         args = (epoch, _HASH_MS, "", ".me", value)
         await self._volatile.script(_LAND, [_cards(citizen)], args)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from gateway.cards.assembly import Assembly, Render, Tools, asking_for_everybody
+from gateway.cards.asking import Render, Tools, asking_for_everybody
+from gateway.cards.assembly import Assembly
 from gateway.cards.coalesce import Flights, Full
 from gateway.cards.copies import Copies
 from gateway.cards.fetch import (

@@ -161,7 +161,8 @@ class Fetch:
             shelf, _ = await self._copies.shelf(citizen, (), "zh", ())
         except Away:
             return None
-        return self._copies.me(citizen, shelf.me) if shelf.epoch == epoch else None
+        kept = self._copies.me(citizen, shelf.me) if shelf.epoch == epoch else None
+        return kept.agreements() if kept is not None else None
 
     async def _read(self, citizen: CitizenId) -> Mapping[ServiceId, Agreement] | None:
         try:

@@ -42,13 +42,15 @@ class Freshness:
     source: Literal["live", "copy"]
     as_of: int  # UTC microseconds: when the department said so
     reason: str | None = None  # copy: why it could not be asked now
-    text: str = field(default="", repr=False)  # `as_of` as RFC 3339, where it is known already
+    text: bytes = field(default=b"", repr=False)  # `as_of` as RFC 3339, where it is known already
 
     def json(self) -> bytes:
         """The freshness as every answer carries it."""
+        as_of = self.text or rfc3339(self.as_of).encode()
+        if self.source == "live":
+            return b'{"source":"live","as_of":"' + as_of + b'","reason":null}'
         reason = f'"{self.reason}"' if self.reason else "null"
-        as_of = self.text or rfc3339(self.as_of)
-        return f'{{"source":"{self.source}","as_of":"{as_of}","reason":{reason}}}'.encode()
+        return b'{"source":"copy","as_of":"' + as_of + f'","reason":{reason}}}'.encode()
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,7 @@ class Item:
     trace: str = ""
     fragment: bytes | None = None  # its HTML where it was kept; else the page renders it
     # What is known already of its JSON: the envelope splices these.
+    head_json: bytes | None = field(default=None, repr=False)  # up to the state
     state_json: bytes | None = field(default=None, repr=False)
     tail_json: bytes | None = field(default=None, repr=False)  # badges and actions
     whole_json: bytes | None = field(default=None, repr=False)
@@ -121,6 +124,11 @@ def tail_json(badges: tuple[str, ...], actions: tuple[Action, ...]) -> bytes:
     return orjson.dumps({"badges": badges, "actions": rows})[1:-1]
 
 
+def head_json(entry: Entry) -> bytes:
+    """How the envelope of a service begins."""
+    return b'{"service":"' + entry.id.encode() + b'","state":'
+
+
 def envelope(item: Item) -> bytes:
     """The item as JSON, the body spliced in as bytes."""
     if item.whole_json is not None:
@@ -128,9 +136,7 @@ def envelope(item: Item) -> bytes:
     freshness = item.freshness
     return b"".join(
         (
-            b'{"service":"',
-            item.entry.id.encode(),
-            b'","state":',
+            item.head_json or head_json(item.entry),
             item.state_json or item.state.json(),
             b',"freshness":',
             b"null" if freshness is None else freshness.json(),

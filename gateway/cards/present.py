@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from gateway.cards.item import Action, ActionKind, Freshness, Item
+from gateway.cards.item import Action, ActionKind, Item
 from gateway.cards.saying import cleaned, moment_text, other_way, sentence, text_of
 from gateway.cards.state import Code, State
 from gateway.clock import instant
@@ -135,11 +135,6 @@ def _after(failed: Failed | None) -> float:
     if after is None or after <= 0:
         after = _FOR_OWNERS_RETRY if failed.reason in _FOR_OWNERS else _RETRY
     return min(after, _LONGEST_RETRY)
-
-
-def copied(as_of: int, text: str, reason: str) -> Freshness:
-    """The freshness of what could not be asked for now."""
-    return Freshness("copy", as_of, reason, text)
 
 
 def plugin_sentence(failed: Failed, words: Mapping[str, str], language: Language) -> str:

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from gateway.cards.body import Maker
-from gateway.cards.copies import Copy
-from gateway.cards.gates import about_citizen, badges_of, shown_now
-from gateway.cards.item import Action, Freshness, Item, envelope, tail_json
-from gateway.cards.present import answer_actions
+from gateway.cards.copies import Copy, Kept, agreement_in
+from gateway.cards.gates import about_citizen, badges_of, consent_gate, shown_now
+from gateway.cards.item import Action, Freshness, Item, envelope, head_json, tail_json
+from gateway.cards.present import answer_actions, gated
 from gateway.cards.state import Code
+from gateway.cards.viewer import Me, Viewer
 from gateway.clock import instant, microseconds
 from gateway.contract.ids import ServiceId
+from gateway.registry.agreed import agreed
 from gateway.registry.entry import Entry, Visibility
 from gateway.registry.generation import Generation
 from gateway.words.loader import Language
 
+_KINDS: Final = 64  # kinds of consent remembered
 _AT_ONCE: Final = 100  # rows made before others get their turn
 _Tail = tuple[tuple[Action, ...], bytes]
 
@@ -24,8 +27,8 @@ class Row:
     """One entry in one language, with everything about it that no viewer changes."""
 
     __slots__ = (
-        "_day", "_sheets", "_tails", "entry", "field", "language", "personal", "plain", "public",
-        "signed_out",
+        "_covered", "_day", "_head", "_sheets", "_tails", "by_proxy", "entry", "field",
+        "language", "level", "parked", "personal", "plain", "public", "signed_out",
     )  # fmt: skip
 
     def __init__(self, entry: Entry, language: Language) -> None:
@@ -44,7 +47,12 @@ class Row:
             and entry.min_host is None
             and not entry.region
         )
+        self.parked = entry.parked is not None and (self.personal or self.public)
+        self.level = entry.level
+        self.by_proxy = entry.proxy == "only"
         self.signed_out: dict[bool, Item] = {}
+        self._head = head_json(entry)
+        self._covered: dict[tuple[str, ...], bool] = {}
         self._tails: dict[tuple[Code, bool, tuple[str, ...]], _Tail] = {}
         self._sheets: dict[tuple[str, ...], Item] = {}
         self._day = -1
@@ -58,22 +66,40 @@ class Row:
             tail = self._tails[key] = (actions, tail_json(badges, actions))
         return tail
 
+    def covered(self, kept: Sequence[Any] | None) -> bool:
+        """Whether a consent as it is kept covers what is asked today; judged once for each kind."""
+        if kept is None:
+            return not self.entry.data
+        key = (kept[0], *kept[1])
+        known = self._covered.get(key)
+        if known is None:
+            if len(self._covered) >= _KINDS:
+                self._covered.clear()
+            known = self._covered[key] = agreed(self.entry, agreement_in(kept))
+        return known
+
+    def needs_consent(self, kept: Kept, viewer: Viewer, now: int) -> Item | None:
+        """The item that asks for her consent."""
+        state = consent_gate(self.entry, viewer, Me(kept.agreements()))
+        if state is None:
+            return None
+        shown = shown_now(self.entry, instant(now))
+        return gated(self.entry, state, shown, self.badges(now), self.language)
+
     def live(self, copy: Copy, badges: tuple[str, ...]) -> Item:
         """An item of what was answered within its fresh window."""
-        actions, tail = self.tail(copy.state.code, badges, copy=False)
-        freshness = Freshness("live", copy.as_of, None, copy.as_of_text)
-        return Item(
-            self.entry, copy.state, actions, badges, freshness, copy.body,
-            state_json=copy.state_json, tail_json=tail,
-        )  # fmt: skip
+        return self._item(copy, badges, Freshness("live", copy.as_of, None, copy.as_of_text))
 
     def copied(self, copy: Copy, badges: tuple[str, ...], reason: str) -> Item:
         """An item of an older answer, with its own state."""
-        actions, tail = self.tail(copy.state.code, badges, copy=True)
-        freshness = Freshness("copy", copy.as_of, reason, copy.as_of_text)
+        return self._item(copy, badges, Freshness("copy", copy.as_of, reason, copy.as_of_text))
+
+    def _item(self, copy: Copy, badges: tuple[str, ...], freshness: Freshness) -> Item:
+        state = copy.state
+        actions, tail = self.tail(state.code, badges, copy=freshness.source == "copy")
         return Item(
-            self.entry, copy.state, actions, badges, freshness, copy.body,
-            state_json=copy.state_json, tail_json=tail,
+            self.entry, state, actions, badges, freshness, copy.body, "", None,
+            self._head, copy.state_json, tail,
         )  # fmt: skip
 
     def sheet(self, badges: tuple[str, ...], now: int) -> Item:
