@@ -45,7 +45,7 @@ def new(
         if folder.exists() and any(folder.iterdir()):
             talk(f"citygate: {folder} is there already and not empty")
             raise typer.Exit(2)
-        lines = _written(folder, plugin)
+        lines = write_skeleton(folder, plugin)
     except OSError as error:
         talk(f"citygate: cannot write {folder} ({error.strerror})")
         raise typer.Exit(2) from None
@@ -55,7 +55,7 @@ def new(
     talk(f"  citygate plugin preview {folder.as_posix()}")
 
 
-def _written(folder: Path, plugin: str) -> int:
+def write_skeleton(folder: Path, plugin: str) -> int:
     """Write the skeleton; how many lines are to be filled in."""
     lines = 0
     for source in sorted(SKELETON.rglob("*")):

@@ -137,7 +137,38 @@ def check(
             continue
         code, message, cure = mistakes.explain(problem, model)
         loc = (*at, *problem["loc"])
+        if code == "value":
+            loc, message = _named(document, loc, message)
         found.append(
             document.finding(loc, code, message, cure, key=problem["type"] == "extra_forbidden")
         )
     return None, found
+
+
+def _named(document: Document, loc: Loc, message: str) -> tuple[Loc, str]:
+    """A model's own rule names a place (`services.gjj.card: no card 'x'`): where that stands.
+
+    The members of a list go by their `id`.
+    """
+    way, colon, said = message.partition(": ")
+    path, value = loc, document.value
+    for part in document.known(loc):
+        value = value[part]
+    for name in way.split(".") if colon else ():
+        if isinstance(value, list):
+            number = next(
+                (
+                    n
+                    for n, one in enumerate(value)
+                    if isinstance(one, dict) and one.get("id") == name
+                ),
+                None,
+            )
+            if number is None:
+                return loc, message
+            path, value = (*path, number), value[number]
+        elif isinstance(value, dict) and name in value:
+            path, value = (*path, name), value[name]
+        else:
+            return loc, message
+    return (path, said) if colon else (loc, message)

@@ -58,6 +58,7 @@ class Guard:
     def __init__(self) -> None:
         self.notes: list[dict[str, Any]] = []
         self.during = ""  # "import", "hook" or "" (not watched)
+        self.asking = False  # hooks are being called
         self.longest = 0.0
         self._own = tuple(
             str(Path(path).resolve())
@@ -100,7 +101,7 @@ class Guard:
         def step(handle: Any) -> None:
             begun = time.thread_time()
             run(handle)
-            if self.during == "hook":
+            if self.asking:
                 self.longest = max(self.longest, time.thread_time() - begun)
 
         return step
@@ -198,6 +199,7 @@ def run(told: dict[str, Any]) -> dict[str, Any]:
     module, report = _load(told["source"], guard)
     report["samples"] = {}
     if module is not None:
+        guard.asking = True
         missing = not callable(getattr(module, "card", None))
         report["card_is_missing"] = missing
         for name, sample in {} if missing else told["samples"].items():

@@ -160,7 +160,7 @@ class _Opening:
             place: tuple[str | int, ...] = (
                 ("environments", self.environment, "settings", name)
                 if where == "environments"
-                else ("settings", name)
+                else ("settings", name, "default")
             )
             if isinstance(value, str):
                 value = self._variables(value, place, found)
