@@ -53,6 +53,7 @@ from gateway.store.leader import Leader
 from gateway.store.ledger import open_ledger
 from gateway.store.sealing import BadKek, FileKek, open_keys
 from gateway.store.volatile import WrongServer, open_volatile
+from gateway.web import pages
 from gateway.web.fragments import render_item
 from gateway.web.parts import Parts
 
@@ -272,7 +273,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
             bind=keys.blind,
             proxies=tuple(ipaddress.ip_network(n) for n in settings.trusted_proxies),
         )
-        await live.start()
+        await asyncio.gather(live.start(), asyncio.to_thread(pages.warm))
         leader = Leader(ledger, state, clock, holder=new_id(clock))
         board.facts = lambda: {
             "pid": os.getpid(),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from gateway.cards.item import Action, ActionKind, Item
-from gateway.cards.state import Code
+from gateway.cards.state import GATED, Code
 from gateway.contract.card import Card, Fact, ListItem, Template
 from gateway.contract.manifest import Text
 from gateway.web import pages
@@ -45,6 +45,7 @@ CLOSED_TO_ALL: Final = frozenset(
         Code.NOT_IN_RELEASE,
     }
 )
+_SAME_FOR_MANY: Final = GATED | {Code.PENDING}
 _QUIET: Final = (ActionKind.DETAILS, ActionKind.RETRY, ActionKind.CALL)
 
 
@@ -155,9 +156,7 @@ def view_of_card(
 
 def render_view(view: View, language: Language) -> bytes:
     """A card as HTML."""
-    if not view.facts and not view.items and not view.stage:
-        return _bodiless(view, language)
-    return _drawn(view, language)
+    return _usual(view, language) if view.code in _SAME_FOR_MANY else _drawn(view, language)
 
 
 def render_item(item: Item, language: Language) -> bytes:
@@ -209,8 +208,8 @@ def buttons(actions: Sequence[Action]) -> tuple[Button, ...]:
 
 
 @lru_cache(maxsize=2048)
-def _bodiless(view: View, language: Language) -> bytes:
-    """Cards without a body hold nothing personal and are the same for many."""
+def _usual(view: View, language: Language) -> bytes:
+    """What is decided without asking anybody holds nothing personal and is the same for many."""
     return _drawn(view, language)
 
 
