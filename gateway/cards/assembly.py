@@ -56,15 +56,17 @@ class Assembly:
         self._away = False
         self._copies: list[tuple[int, Row, Copy]] = []  # items whose HTML may be kept
 
-    async def items(self, until: float) -> tuple[Item, ...]:
-        """Every item; waits for departments until `until` (monotonic) and no longer."""
+    async def items(self, seconds: float) -> tuple[Item, ...]:
+        """Every item; waits for departments so long and no longer. With 0 nobody is asked."""
+        until = self._tools.clock.monotonic() + seconds
         for at, row in enumerate(self._rows):
             self._items[at] = self._early(at, row)
         if self._hers or self._everybodys:
             await self._read()
             missing = self._from_store()
             if missing:
-                await self._asking.ask(missing, self._epoch, until)
+                if seconds > 0:
+                    await self._asking.ask(missing, self._epoch, until)
                 for asked in missing:
                     self._items[asked.at] = self._asking.answered(asked)
                     if asked.copy is not None:

@@ -110,10 +110,9 @@ class Cards:
             services: only these; what is absent in lists is explained then, unknown and hidden
                 ones are left out.
             topic: only services of this topic.
-            seconds: how long departments may be waited for.
+            seconds: how long departments may be waited for; 0: nobody is asked.
             fragments: also give each item its HTML where it can be kept.
         """
-        until = self._clock.monotonic() + seconds
         rows = await self._rows.chosen(generation, viewer.language, services, topic)
         assembly = Assembly(
             self._tools,
@@ -123,7 +122,7 @@ class Cards:
             explicit=services is not None,
             fragments=fragments,
         )
-        items = await assembly.items(until)
+        items = await assembly.items(seconds)
         for code, count in Counter([item.state.code for item in items]).items():
             card_child(code).inc(count)
         return Feed(items, generation.revision)

@@ -512,3 +512,35 @@ async def test_a_glance_asks_nobody(stage: Stage, volatile: Volatile) -> None:
     assert care is not None
     assert care.code is Code.SUSPENDED
     assert stage.asks == []
+
+
+async def test_a_look_without_time_asks_nobody(stage: Stage) -> None:
+    """Zero seconds: what is known, and nothing more."""
+    city, who = generation(entry("gjj")), citizen()
+    stage.agree(who, city)
+    assert (await stage.only(city, who, seconds=0)).state.code is Code.PENDING
+    assert stage.asks == []
+    await stage.feed(city, who)
+    assert (await stage.only(city, who, seconds=0)).state.code is Code.READY
+
+
+async def test_twenty_silent_departments(stage: Stage) -> None:
+    """[F3] 20 that never answer, 16 citizens at once: all pending, in time, then said in words."""
+    city = generation(*(entry(f"s{n}") for n in range(20)))
+    people = [citizen(f"c{n}") for n in range(16)]
+    for who in people:
+        stage.agree(who, city)
+    gate = asyncio.Event()
+
+    async def never(ask: CardAsk) -> Outcome:
+        await gate.wait()
+        return Failed(Reason.TIMEOUT)
+
+    stage.answer = never
+    feeds = await asyncio.gather(*(stage.feed(city, who, seconds=0.3) for who in people))
+    assert {i.state.code for f in feeds for i in f.items} == {Code.PENDING}
+    assert len(stage.asks) == 320
+    gate.set()
+    await asyncio.sleep(0.05)
+    feed = await stage.feed(city, people[3], seconds=0.3)
+    assert {i.state.reason for i in feed.items} == {"timeout"}
