@@ -54,8 +54,19 @@ class Hit:
 
 def prepared(draft: DraftGeneration) -> bytes:
     """The blob "search": the keys of every entry, taken over where the entry is the same."""
-    rows = [draft.remember("search", service, _keys_of) for service in draft.services]
-    return b"[" + b",".join(row for row in rows if row) + b"]"
+    targets: list[list[str | None]] = []
+    lists: dict[str, list[int | str]] = {"kinds": [], "weights": [], "keys": [], "owners": []}
+    for name in draft.services:
+        content = draft.remember("search", name, _keys_of)
+        service, own, functions = orjson.loads(content) if content else (name, [], [])
+        for function, keys in [(None, own), *functions]:
+            for kind, weight, key in keys:
+                lists["kinds"].append(kind)
+                lists["weights"].append(weight)
+                lists["keys"].append(key)
+                lists["owners"].append(len(targets))
+            targets.append([service, function])
+    return orjson.dumps({"targets": targets, **lists})
 
 
 def _keys_of(entry: Entry) -> bytes:
@@ -121,35 +132,23 @@ def folded(text: str) -> str:
 class _Index:
     """The keys of one generation, as lists beside each other."""
 
-    def __init__(self, blob: bytes) -> None:
-        self.targets: list[tuple[ServiceId, str | None]] = []
-        self.kinds: list[int] = []
-        self.weights: list[int] = []
-        self.keys: list[str] = []
-        self.owners: list[int] = []
-        for service, own, functions in orjson.loads(blob):
-            self._add(ServiceId(service), None, own)
-            for function, keys in functions:
-                self._add(ServiceId(service), function, keys)
-
-    def _add(self, service: ServiceId, function: str | None, keys: list[list[int | str]]) -> None:
-        owner = len(self.targets)
-        self.targets.append((service, function))
-        for kind, weight, key in keys:
-            self.kinds.append(int(kind))
-            self.weights.append(int(weight))
-            self.keys.append(str(key))
-            self.owners.append(owner)
+    def __init__(self, blob: bytes | None) -> None:
+        said = orjson.loads(blob) if blob else {}
+        self.targets: list[tuple[ServiceId, str | None]] = said.get("targets", [])
+        self.kinds: list[int] = said.get("kinds", [])
+        self.weights: list[int] = said.get("weights", [])
+        self.keys: list[str] = said.get("keys", [])
+        self.owners: list[int] = said.get("owners", [])
 
     def scores(self, word: str, language: Language) -> dict[int, float]:
         """How well each target answers one word; targets that do not answer are absent."""
         found: dict[int, float] = {}
         liked = _Kind.EN if language == "en" else _Kind.ZH
-        rows = zip(self.keys, self.kinds, self.weights, self.owners, strict=True)
-        for key, kind, weight, owner in rows:
-            score = _literal(word, key, kind)
+        for at in [at for at, key in enumerate(self.keys) if word in key or key in word]:
+            kind, owner = self.kinds[at], self.owners[at]
+            score = _literal(word, self.keys[at], kind)
             if score:
-                score = score * weight / 100 + (1 if kind == liked else 0)
+                score = score * self.weights[at] / 100 + (1 if kind == liked else 0)
                 if score > found.get(owner, 0.0):
                     found[owner] = score
         if not found or max(found.values()) < _ENOUGH:
@@ -230,7 +229,7 @@ class Search:
     def _index(self) -> _Index:
         generation = self._source if isinstance(self._source, Generation) else self._source()
         if self._built is None or self._built[0] is not generation:
-            self._built = generation, _Index(generation.blob(BLOB) or b"[]")
+            self._built = generation, _Index(generation.blob(BLOB))
         return self._built[1]
 
 
