@@ -91,7 +91,10 @@ async def service(visit: Visit) -> Response:
     function = _function(entry, visit.request.path_params.get("function"))
     retired = item.state.code is Code.RETIRED
     title = visit.text(function.name if function else entry.name)
-    onward = [action for action in item.actions if action.kind is not ActionKind.DETAILS]
+    opening = _opening(visit, item, function)
+    # This page is the details; a function's own button leads further than the service's.
+    here = {ActionKind.DETAILS} | ({ActionKind.LAUNCH, ActionKind.SIGN_IN} if opening else set())
+    onward = [action for action in item.actions if action.kind not in here]
     return visit.page(
         "service.html",
         status=_GONE if retired else 200,
@@ -106,7 +109,7 @@ async def service(visit: Visit) -> Response:
         else "",
         sprite=prepared.sprite(visit.generation),
         actions=fragments.buttons(onward),
-        opening=_opening(visit, item, function),
+        opening=opening,
         report=f"/feedback?service={entry.id}",
     )
 

@@ -83,6 +83,7 @@ class View:
     copied: bool = False
     when: str = ""
     trace: str = ""
+    speak: str = ""  # what the reading button says, where she has switched it on
     fallback: str = ""  # the card is of a kind that we do not know
     actions: tuple[Button, ...] = ()
 
@@ -117,6 +118,7 @@ def view_of(item: Item, language: Language) -> View:
         department=_text(entry.owner.name, language),
         code=item.state.code,
         message=message,
+        speak=item.state.speak,
         icon=entry.icon,
         badges=item.badges,
         copied=item.freshness is not None and item.freshness.source == "copy",

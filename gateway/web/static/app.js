@@ -21,6 +21,28 @@
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
   });
+  // Reading aloud, where she has switched it on and the device can.
+  var label = document.documentElement.dataset.speech;
+  function aloud() {
+    document.querySelectorAll("[data-speak]:not([data-heard])").forEach(function (card) {
+      var button = document.createElement("button");
+      button.type = "button";
+      button.className = "button button--second";
+      button.textContent = label;
+      button.onclick = function () {
+        speechSynthesis.cancel();
+        var said = new SpeechSynthesisUtterance(card.dataset.speak);
+        said.lang = document.documentElement.lang;
+        speechSynthesis.speak(said);
+      };
+      card.dataset.heard = "";
+      card.appendChild(button);
+    });
+  }
+  if (label && window.speechSynthesis) {
+    aloud();
+    document.addEventListener("htmx:oobAfterSwap", aloud);
+  }
   window.addEventListener("pageshow", function (event) {
     if (!event.persisted) return;
     // Back from a department: what the browser kept may be old, so ask again.
