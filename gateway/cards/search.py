@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -113,12 +114,19 @@ def _forms(text: str) -> Iterator[tuple[int, str]]:
     if not _HAN.search(plain):
         yield _Kind.EN, plain
         return
+    whole, initials = _spelled(plain)
+    yield _Kind.ZH, plain
+    yield _Kind.PINYIN, whole
+    yield _Kind.INITIALS, initials
+
+
+@lru_cache(maxsize=8192)
+def _spelled(text: str) -> tuple[str, str]:
+    """A text in pinyin without tones, and the initials of its syllables."""
     from pypinyin import lazy_pinyin  # noqa: PLC0415 - its tables are large and needed at prepare only
 
-    syllables = [s for s in lazy_pinyin(plain, errors="default") if s]
-    yield _Kind.ZH, plain
-    yield _Kind.PINYIN, "".join(syllables)
-    yield _Kind.INITIALS, "".join(s[0] for s in syllables)
+    syllables = [s for s in lazy_pinyin(text, errors="default") if s]
+    return "".join(syllables), "".join(s[0] for s in syllables)
 
 
 def folded(text: str) -> str:
