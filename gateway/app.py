@@ -211,7 +211,9 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
             subject=keys.subject,
             disclosed=disclosures.note,
             render=render_item,
+            report=board.report,
         )
+        stack.push_async_callback(cards.close)
         tickets = Tickets(
             volatile=volatile,
             ledger=ledger,
