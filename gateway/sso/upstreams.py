@@ -17,6 +17,7 @@ from gateway.sso.upstream import Provider, hosts_of
 
 MAX_UPSTREAMS: Final = 20
 _MAX_BODY: Final = 256 << 10
+_CONNECTIONS: Final = 32  # of one worker to one provider: all of the city comes in through it
 
 
 class BadUpstreams(ValueError):
@@ -85,7 +86,7 @@ async def open_providers(
         opened = {}
         for one in upstreams:
             hosts = hosts_of(one)
-            way = Way(hosts, one.networks, loopback, max_body=_MAX_BODY)
+            way = Way(hosts, one.networks, loopback, connections=_CONNECTIONS, max_body=_MAX_BODY)
             outbound = Outbound(clock=clock, hosts=hosts, way=way)
             stack.push_async_callback(outbound.close)
             try:
