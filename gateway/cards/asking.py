@@ -10,7 +10,7 @@ from gateway.cards.copies import Copies, Copy
 from gateway.cards.fetch import Agreements, Brought, Fetch, Question
 from gateway.cards.forgotten import Forgotten
 from gateway.cards.gates import consent_gate, personal_gate, shown_now
-from gateway.cards.item import Item
+from gateway.cards.item import ASKED, Item
 from gateway.cards.present import gated, pending, plugin_sentence, unavailable
 from gateway.cards.public import Public
 from gateway.cards.rows import Row
@@ -134,8 +134,7 @@ class Asking:
             return pending(row.entry, badges, language)
         failed = brought.failed if brought is not None else None
         if asked.copy is not None:
-            reason = failed.reason if failed is not None else Reason.TIMEOUT
-            return row.copied(asked.copy, badges, reason)
+            return row.copied(asked.copy, badges, _why(asked, failed))
         if brought is None:
             return pending(row.entry, badges, language)
         return self.unavailable(row, badges, failed)
@@ -171,6 +170,15 @@ async def asking_for_everybody(tools: Tools, row: Row, question: Question) -> Br
     if brought.copy is not None:
         await tools.public.keep(row, brought.copy)
     return brought
+
+
+def _why(asked: Asked, failed: Failed | None) -> str | None:
+    """Why only a copy can be shown."""
+    if failed is not None:
+        return failed.reason
+    if asked.brought is not None:
+        return "store_away"
+    return ASKED if asked.flight is not None else None
 
 
 def _result(flight: "asyncio.Task[Brought]") -> Brought:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 
@@ -11,6 +11,8 @@ from gateway.clock import rfc3339
 from gateway.contract.card import Card
 from gateway.contract.ids import ServiceId
 from gateway.registry.entry import Entry
+
+ASKED: Final = "asked"  # why a copy is shown: its department has not answered yet, and may
 
 
 class ActionKind(StrEnum):
@@ -41,7 +43,7 @@ class Freshness:
 
     source: Literal["live", "copy"]
     as_of: int  # UTC microseconds: when the department said so
-    reason: str | None = None  # copy: why it could not be asked now
+    reason: str | None = None  # copy: why there is nothing newer; `asked`: it may come
     text: bytes = field(default=b"", repr=False)  # `as_of` as RFC 3339, where it is known already
 
     def json(self) -> bytes:
@@ -85,6 +87,13 @@ class Item:
     def to_do(self) -> bool:
         """Whether it counts in 待办; copies count too."""
         return self.state.code is Code.ACTION_REQUIRED
+
+    @property
+    def in_air(self) -> bool:
+        """Whether its department has been asked and may still answer: soon there is more to see."""
+        if self.freshness is not None and self.freshness.reason == ASKED:
+            return True
+        return self.state.code is Code.PENDING
 
     @property
     def current(self) -> bool:

@@ -90,7 +90,7 @@ class Row:
         """An item of what was answered within its fresh window."""
         return self._item(copy, badges, Freshness("live", copy.as_of, None, copy.as_of_text))
 
-    def copied(self, copy: Copy, badges: tuple[str, ...], reason: str) -> Item:
+    def copied(self, copy: Copy, badges: tuple[str, ...], reason: str | None) -> Item:
         """An item of an older answer, with its own state."""
         return self._item(copy, badges, Freshness("copy", copy.as_of, reason, copy.as_of_text))
 

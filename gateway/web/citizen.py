@@ -45,7 +45,7 @@ async def hall(visit: Visit) -> Response:
     )
     items = {item.service: item for item in feed.items}
     whole = [item for item in feed.items if prepared.connected(item.entry)]
-    waiting = [item.service for item in whole if item.state.code is Code.PENDING]
+    waiting = [item.service for item in whole if item.in_air]
     return visit.page(
         "hall.html",
         title=visit.say("page.hall"),
@@ -121,8 +121,8 @@ async def _fill(visit: Visit) -> Response:
     asked = visit.request.query_params.get("services", "").split(",")[:_MAX_MISSING]
     feed = await visit.parts.cards.feed(visit.generation, visit.viewer, seconds=FILL_WAIT)
     missing = [item for item in feed.items if item.service in asked]
-    waiting = [item.service for item in missing if item.state.code is Code.PENDING]
-    come = [item for item in missing if item.state.code is not Code.PENDING]
+    waiting = [item.service for item in missing if item.in_air]
+    come = [item for item in missing if not item.in_air]
     last = nth >= len(FILLS)
     content = pages.render(
         "_filled.html",

@@ -258,7 +258,8 @@ def _when(item: Item, language: Language) -> str:
     if freshness is None or item.body is None:
         return ""
     when = pages.moment(freshness.as_of, language)
-    return say(language, "hall.copy" if freshness.source == "copy" else "hall.as_of", when=when)
+    key = "hall.copy" if freshness.source == "copy" else "hall.as_of"
+    return say(language, "hall.copy_asked" if item.in_air else key, when=when)
 
 
 def _text(text: Text, language: Language) -> str:

@@ -164,11 +164,13 @@ async def test_a_slow_department_with_a_copy_shows_the_copy(stage: Stage) -> Non
     item = await stage.only(city, who, seconds=0.01)
     assert item.state.code is Code.READY
     assert item.freshness is not None
-    assert item.freshness.source == "copy"
+    assert (item.freshness.source, item.freshness.reason) == ("copy", "asked")
+    assert item.in_air, "the page must know that something newer may come"
     await asyncio.sleep(0.15)
     item = await stage.only(city, who, seconds=0.01)
     assert item.freshness is not None
     assert item.freshness.source == "live"
+    assert not item.in_air
     assert b"1.00" in (item.body or b"")
 
 

@@ -63,6 +63,14 @@ def test_a_copy_says_since_when(front: Front) -> None:
     assert "部门暂时没有回应" in text
 
 
+def test_a_copy_whose_department_may_still_answer_says_so(front: Front) -> None:
+    """Nobody is called silent before the time is up."""
+    text = drawn(item_of(front, freshness=Freshness("copy", AS_OF, "asked")))
+    assert "data-copy" in text
+    assert "部门暂时没有回应" not in text
+    assert "正在向部门查询" in text
+
+
 def test_an_unknown_kind_of_card_shows_its_fallback(front: Front) -> None:
     """A newer contract, a template that we do not know: the sentence that every card carries."""
     body = orjson.dumps({"schema": "citygate.card/9.0", "fallback_text": "余额 <b>1</b> 元"})

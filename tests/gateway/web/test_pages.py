@@ -2,11 +2,14 @@
 
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 
+from gateway.cards.item import Feed, Freshness
 from gateway.routes import ENDPOINTS
 from gateway.settings import Settings
 from gateway.web import pages
@@ -288,3 +291,27 @@ async def test_cards_are_read_aloud_where_she_wants_it(front: Front) -> None:
     assert 'data-speech="朗读"' in wanted
     assert "data-speech" not in usual
     assert wanted.count('data-speak="') >= 6
+
+
+async def test_copies_that_are_being_asked_for_again_fill_themselves_in(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back from a department: the copy is shown, and the page asks for what is newer."""
+    feed = front.parts.cards.feed
+
+    async def with_copies(*args: Any, **kwargs: Any) -> Feed:
+        found = await feed(*args, **kwargs)
+        asked = Freshness("copy", front.clock.now(), "asked")
+        items = (
+            replace(item, freshness=asked, fragment=None) if item.service == "water" else item
+            for item in found.items
+        )
+        return Feed(tuple(items), found.revision)
+
+    monkeypatch.setattr(front.parts.cards, "feed", with_copies)
+    async with await front.signed_in("back") as browser:
+        page = (await browser.get("/")).text
+        part = await browser.get("/?fill=1&services=gjj,water", headers={"hx-request": "true"})
+    assert "fill=1&amp;services=water" in page
+    assert "services=water" in part.text
+    assert 'id="c-water"' not in part.text
