@@ -86,7 +86,7 @@ def test_new_never_writes_over(tmp_path: Path) -> None:
 def test_check_names_places_for_people_and_machines(tmp_path: Path) -> None:
     """One finding a line on stdout, the sum on stderr; the same as JSON."""
     folder = recipe(tmp_path)
-    change(folder, "recipe.yaml", "from: record", "from: recrod")
+    change(folder, "recipe.yaml", "from: record", "from: rekord")
     said = run("plugin", "check", str(folder))
     assert said.exit_code == 1
     line = said.stdout.splitlines()[0]
