@@ -68,6 +68,7 @@ class Link(asyncio.Protocol):
         self._ended = ended
         self._clock = clock
         self._cause: Why | None = None
+        self._told = False
         self._closing = False
         self._buffer = bytearray()
         self._last = 0
@@ -152,10 +153,10 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(HEAD.pack(len(source)) + source)
 
-    def kill(self, why: Why) -> None:
-        """End it now, whatever it does."""
+    def kill(self, why: Why, *, told: bool = False) -> None:
+        """End it now, whatever it does; `told` where whoever asked is told already."""
         if self._cause is None:
-            self._cause = why
+            self._cause, self._told = why, told
         self._forks.end(self.number)
         if self._transport is not None:
             self._transport.abort()
@@ -266,6 +267,7 @@ class Link(asyncio.Protocol):
             await self._settled(self._ended, CODE_SECONDS / 2)
         code = self._ended.result() if self._ended.done() else None
         failed = ChildFailed(self._cause or (Why.GONE if self._closing else why_of(code)))
+        failed.told = self._told
         self.over.set_result(failed)
         if not self.first.done():
             self.first.set_exception(failed)

@@ -240,7 +240,7 @@ class Children:
             try:
                 await self._open(link, broker, settings, now)
             except BaseException:
-                link.kill(Why.UNLOADABLE)
+                link.kill(Why.UNLOADABLE, told=True)
                 raise
         except ChildFailed as failed:
             slot.pause(self._clock.monotonic())
@@ -278,7 +278,7 @@ class Children:
         slot.held = cage.named_parts(first.get("held"))
         if first.get("is") == "loaded" and not link.printed(first):
             return link
-        link.kill(Why.UNLOADABLE)
+        link.kill(Why.UNLOADABLE, told=True)
         if first.get("is") == "uncaged":
             raise ChildFailed(Why.UNCAGED)
         raise ChildFailed(Why.PRINTED) if first.get("is") == "loaded" else bug(first)

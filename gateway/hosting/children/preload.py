@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 # What plugins use, and what those modules import by themselves only when first used.
 _USUAL: Final = (
     "_strptime", "abc", "array", "asyncio", "base64", "bisect", "calendar", "collections.abc",
+    "concurrent.futures.thread",
     "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
     "fractions", "functools", "hashlib", "heapq", "hmac", "html.parser", "io", "itertools", "json",
     "linecache", "locale", "math", "operator", "pathlib", "random", "re", "secrets", "statistics",

@@ -30,7 +30,7 @@ def read_frame(frame: Frame, call: Call, link: Link) -> BaseModel | Failure | No
     if kind == "bug":
         failed = bug(frame)
         if failed.why is Why.MEMORY:
-            link.kill(Why.MEMORY)  # whatever failed to get memory there may be half done
+            link.kill(Why.MEMORY, told=True)  # whatever failed to get memory there may be half done
         raise failed
     if kind in ("done", "absent"):
         return None

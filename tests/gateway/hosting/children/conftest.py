@@ -20,6 +20,12 @@ from gateway.hosting.children.pool import Children
 from gateway.hosting.package import Package, package_digest
 
 ROOT = str(Path(forks.__file__).parents[3])
+STILL = """
+    from gateway.contract import CardAnswer
+
+    async def card(ctx, ask):
+        return CardAnswer(facts={"of": ask.claims["name"]})
+"""
 NAME, NUMBER = "李伟", "000102198805170133"
 # As the nursery is started, but as a user without any privilege. What it imports lies where that
 # user may not read, so it imports first: the same that a child of a root worker lives with.
@@ -114,10 +120,28 @@ USERS = ["root", "plain"] if os.getuid() == 0 else ["own"]
 @pytest.fixture
 async def nursery() -> AsyncIterator[Nursery]:
     """A pool as a worker has it; nothing is left of it."""
+    before = set(living())
     made = pool()
     yield made
     await made.children.close()
+    assert set(living()) <= before
+
+
+@pytest.fixture(scope="module", params=USERS)
+async def _shared(request: pytest.FixtureRequest) -> AsyncIterator[Nursery]:
+    """One pool for a module's tests of what a plugin may not do."""
+    made = pool(user=request.param)
+    yield made
+    await made.children.close()
     assert living() == {}
+
+
+@pytest.fixture
+def shared(_shared: Nursery) -> Nursery:
+    """That pool, with nothing reported yet."""
+    _shared.reports.clear()
+    _shared.children._said.clear()
+    return _shared
 
 
 @pytest.fixture(params=USERS)
