@@ -1,9 +1,11 @@
 """`citygate run` and `citygate serve`: from settings to a serving gateway, or one plain sentence."""
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,17 +113,30 @@ def _supervise(start: Start, settings: Settings, environment: dict[str, str]) ->
 
 
 def ensure_kek(settings: Settings) -> None:
-    """Check the key-encryption key; make one only in profiles demo and test, before any ledger.
+    """Check the key-encryption key; make one only in profiles demo and test, before it was needed.
 
     Raises:
         BadKek: missing, wrong or readable by others.
     """
     path = settings.kek_path
-    if settings.profile != "production" and not path.exists():
-        ledger = settings.state_dir / "ledger.db"
-        if not ledger.exists():
-            FileKek.create(path)
+    may_be_made = settings.profile != "production" and not path.exists()
+    if may_be_made and not _sealed(settings.state_dir / "ledger.db"):
+        FileKek.create(path)
     FileKek.load(path)
+
+
+def _sealed(ledger: Path) -> bool:
+    """Whether a ledger holds anything that a lost key would have to open.
+
+    `citygate registry publish` makes a ledger before the first start: revisions need no key.
+    """
+    if not ledger.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+            return opened.execute("SELECT 1 FROM secret LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return True  # damaged, or of another program: no key is made beside it
 
 
 def _fresh_metrics(run_folder: Path) -> str:
