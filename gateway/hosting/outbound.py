@@ -226,14 +226,7 @@ class Outbound:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.way.connect_seconds),
         ) as answer:
             attempt.sent = Sent.YES
-            done = False
-            try:
-                got = await self._read(answer)
-                done = True
-            finally:
-                if not done:  # what is left of it must not be taken for the next answer
-                    answer.close()
-            return got
+            return await self._read(answer)  # what is not read to its end is closed
 
     async def _read(self, answer: aiohttp.ClientResponse) -> Received:
         """Head and body within their caps."""

@@ -49,6 +49,9 @@ async def test_what_did_not_change_keeps_its_connections_and_breaker(
 ) -> None:
     """An equal package is the same department; a changed one begins anew."""
     await hands.value()
+    await hands.adopt(package(office.port))
+    await hands.value()
+    assert office.peers == 1
     office.behave("500")
     for _ in range(5):
         await hands.card()
