@@ -142,6 +142,7 @@ class City:
     port: int
     process: subprocess.Popen[bytes]
     addresses: dict[str, str]
+    moved: float = 0.0  # seconds that its clocks are ahead
 
     @property
     def gateway(self) -> str:
@@ -170,6 +171,11 @@ class City:
             found: dict[str, int] = client.get(f"{self.addresses['panel']}/control/calls").json()
             return found
 
+    def reset(self) -> None:
+        """Departments as on the first day; their clocks stay with the gateway's."""
+        self.control("reset")
+        self.control("clock", advance_seconds=self.moved)
+
     def move_clock(self, seconds: float) -> None:
         """Move the gateway's and the city's clocks."""
         for path in self.state.glob("control.*"):
@@ -179,6 +185,7 @@ class City:
                 sock.sendall(orjson.dumps({"advance_seconds": seconds}) + b"\n")
                 assert sock.recv(200)
         self.control("clock", advance_seconds=seconds)
+        self.moved += seconds
 
     def log(self) -> str:
         """What the gateway's processes wrote."""
