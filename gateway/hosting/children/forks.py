@@ -18,7 +18,8 @@ from gateway.hosting.children.frames import Why
 REAP_SECONDS: Final = 2.0
 _ROOT: Final = str(Path(__file__).parents[3])
 _CODE: Final = (
-    "import sys; sys.path.append({root!r}); "
+    # The very package that the worker runs, whatever else is installed; then the path is as it was.
+    "import sys; sys.path.insert(0, {root!r}); import gateway; del sys.path[0]; "
     "from gateway.hosting.children.nursery import main; main({descriptor}, {parent})"
 )
 

@@ -30,7 +30,7 @@ NAME, NUMBER = "李伟", "000102198805170133"
 # As the nursery is started, but as a user without any privilege. What it imports lies where that
 # user may not read, so it imports first: the same that a child of a root worker lives with.
 PLAIN = (
-    "import os, sys; sys.path.append({root!r});"
+    "import os, sys; sys.path.insert(0, {root!r}); import gateway; del sys.path[0];"
     "from gateway.hosting.children import nursery, preload; preload.warm();"
     "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534);"
     "nursery.main({descriptor}, {parent})"
