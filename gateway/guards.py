@@ -8,7 +8,7 @@ import hmac
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -99,6 +99,12 @@ class Misses:
 async def anyone(request: Request, door: Doorkeeper, form: Form) -> Visitor:
     """Everybody; a citizen is recognised when she is signed in."""
     return await _visitor(request, door, form)
+
+
+async def counted(request: Request, door: Doorkeeper, form: Form) -> Visitor:
+    """Everybody, at a door that counts how often one address comes."""
+    visitor = await _visitor(request, door, form)
+    return replace(visitor, peer=door.bind("peer", _neighbourhood(peer(request, door))))
 
 
 async def signed_in(request: Request, door: Doorkeeper, form: Form) -> Visitor:
@@ -202,6 +208,15 @@ def peer(request: Request, door: Doorkeeper) -> str:
     while hops and hops[-1] and _trusted(address, door):
         address = hops.pop()
     return address
+
+
+def _neighbourhood(address: str) -> str:
+    """What one caller holds as a whole: an IPv4 address, a /64 of IPv6."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)  # noqa: PLR2004 - IPv6
 
 
 def _trusted(address: str, door: Doorkeeper) -> bool:

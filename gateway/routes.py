@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import guards
 from gateway.errors import Malformed, NotFound, Problem, Unavailable, code_of, status_of
-from gateway.guards import Doorkeeper, Guard, anyone, department_server, signed_in, staff
+from gateway.guards import Doorkeeper, Guard, anyone, counted, department_server, signed_in, staff
 from gateway.observe.log import trace_id
 from gateway.observe.metrics import request_children
 from gateway.store.away import Away, LedgerAway
@@ -81,6 +81,7 @@ class Endpoint:
 
 
 _GUARD_NAMES: Final[dict[Guard, str]] = {
+    counted: "anyone, counted",
     viewer: "staff: viewer",
     editor: "staff: editor",
     publisher: "staff: publisher",
@@ -97,7 +98,7 @@ ENDPOINTS: Final = (
     Endpoint(CITIZEN,  GET,   "/go/{id}",                         anyone,            launch.go),
     Endpoint(CITIZEN,  GET,   "/consent/{service}",               signed_in,         consent.ask),
     Endpoint(CITIZEN,  POST,  "/consent/{service}",               signed_in,         consent.decide),
-    Endpoint(CITIZEN,  GET,   "/sign-in",                         anyone,            signin.choose),
+    Endpoint(CITIZEN,  GET,   "/sign-in",                         counted,           signin.choose),
     Endpoint(CITIZEN,  GET,   "/sign-in/{upstream}/callback",     anyone,            signin.callback),
     Endpoint(CITIZEN,  POST,  "/sign-out",                        anyone,            signin.sign_out),
     Endpoint(CITIZEN,  GET,   "/me/consents",                     signed_in,         me.consents),

@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 from gateway.clock import Clock
 from gateway.contract.citizen import Citizen
 from gateway.contract.ids import CitizenId
-from gateway.errors import NotFound
+from gateway.errors import NotFound, TooMany
 from gateway.settings import Upstream
 from gateway.sso.citizens import NotActive, find_or_make
 from gateway.sso.kept import pack, unpack
 from gateway.sso.levels import reaches
 from gateway.sso.paths import own_path
+from gateway.sso.rates import Rates
 from gateway.sso.session import Sessions
 from gateway.sso.stopped import Stopped
 from gateway.sso.upstream import Begun, Identity, Provider
@@ -32,6 +33,7 @@ from gateway.store.volatile import Volatile
 
 PROMPTS: Final = frozenset({"login", "select_account", "none"})
 MINUTES: Final = 10  # that she may take over there
+PER_MINUTE: Final = 300  # begun from one address: a whole neighbourhood may stand behind one
 _TOKEN: Final = 43  # characters of 256 bits in base64url
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +78,7 @@ class SignIn:
         self._keys = keys
         self._clock = clock
         self._max_age = max_age_hours * 3600
+        self._rates = Rates(volatile, clock)
 
     @property
     def upstreams(self) -> tuple[Upstream, ...]:
@@ -94,15 +97,18 @@ class SignIn:
         next_path: str = "/",
         level: int | None = None,
         prompt: str | None = None,
+        peer: str = "",
     ) -> str:
-        """The provider's address to send this browser to.
+        """The provider's address to send this browser to; `peer`: what it is counted by.
 
         Raises:
             NotFound: no such provider.
             Stopped: it is away or wrong, or cannot vouch for that level at all.
+            TooMany: too many sign-ins were begun from there within a minute.
             Away: the store is away; she cannot sign in now.
         """
         provider = self._provider(upstream)
+        await self._spare(peer)
         path = own_path(next_path)
         if level is not None and not reaches(provider.upstream, level):
             raise Stopped("too_low", "never offered", next_path=path, level=level)
@@ -125,6 +131,13 @@ class SignIn:
         until = self._clock.now() + MINUTES * 60_000_000
         await self._volatile.ask(("SET", name, pack(until, sealed)))
         return address
+
+    async def _spare(self, peer: str) -> None:
+        """What is begun is kept for minutes: nobody fills the store with it."""
+        if not peer:
+            return
+        if wait := await self._rates.wait("signin", peer, most=PER_MINUTE, seconds=60):
+            raise TooMany(detail="sign-ins begun", headers={"Retry-After": str(wait)})
 
     async def finish(
         self,

@@ -19,12 +19,13 @@ from gateway.audit.trail import append
 from gateway.clock import Clock, instant
 from gateway.contract.citizen import Citizen
 from gateway.contract.ids import CitizenId, DepartmentId, ServiceId, Subject
-from gateway.errors import NotAllowed
+from gateway.errors import NotAllowed, TooMany
 from gateway.registry.agreed import agreed, shared
 from gateway.registry.entry import Entry, Visibility
 from gateway.registry.generation import Generation
 from gateway.sso.consent import standing
 from gateway.sso.onetime import Found, OneTime
+from gateway.sso.rates import Rates
 from gateway.sso.session import SessionRow
 from gateway.sso.visitor import DepartmentServer
 from gateway.store.ids import digest
@@ -33,6 +34,7 @@ from gateway.store.sealing import BadSeal, Keys
 from gateway.store.volatile import Script, Volatile
 
 SECONDS: Final = 60.0
+REFUSED_PER_MINUTE: Final = 60  # that one department's server may have refused to it
 MAX_VISITED: Final = 64  # departments remembered for one citizen
 _DAY: Final = 24 * 3600 * 1_000_000
 _SID: Final = 32
@@ -130,6 +132,7 @@ class Tickets:
         self._sessions = sessions
         self._claims = claims
         self._disclosed = disclosed
+        self._rates = Rates(volatile, clock)
 
     async def mint(
         self, citizen: Citizen, entry: Entry, *, function: str = "", nonce: str = ""
@@ -162,6 +165,7 @@ class Tickets:
         Raises:
             NotAllowed: `members["reason"]`: used, unknown (expired, foreign, of another address),
                 ended (the session) or withdrawn (the consent, the service).
+            TooMany: this server was refused too often within a minute.
             Away, LedgerAway: nothing was told; the ticket may be burnt.
         """
         taken = await self._once.take(ticket)
@@ -290,6 +294,10 @@ class Tickets:
     async def _refuse_aloud(
         self, public: str, why: str, department: DepartmentServer, known: _Ticket | None
     ) -> NoReturn:
+        # Refusals are remembered for good: a server gone wild must not fill the trail with them.
+        caller = digest(department.service)
+        if wait := await self._rates.wait("redeem", caller, most=REFUSED_PER_MINUTE, seconds=60):
+            raise TooMany(detail="tickets refused", headers={"Retry-After": str(wait)})
         event = Refused(
             act="ticket.redeem",
             reason=why,

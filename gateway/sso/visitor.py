@@ -29,3 +29,4 @@ class Visitor:
     )
     form_token: str = ""  # for the one page-level form; bound to the session or the browser
     fresh_browser: str = ""  # set the browser cookie to this on the way out
+    peer: str = ""  # keyed digest of where the caller is, at doors that count; for counting only

@@ -68,6 +68,7 @@ async def choose(visit: Visit) -> Response:
             next_path=next_path,
             level=level,
             prompt=prompt,
+            peer=visit.visitor.peer,
         )
     except Stopped as stopped:
         return _stopped(visit, stopped)

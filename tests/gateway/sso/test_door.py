@@ -15,6 +15,7 @@ from gateway.guards import Doorkeeper
 from gateway.registry.generation import Generation
 from gateway.routes import Router
 from gateway.settings import Settings
+from gateway.sso import signin
 from gateway.sso.preferences import Preferences
 from gateway.sso.staff import Staff
 from gateway.store.away import Away, LedgerAway
@@ -468,3 +469,50 @@ async def test_guessing_sessions_is_slowed_down(app: Router, provider: Provider,
         client.cookies.clear()
         assert (await come_in(client, provider)).status_code == 303
         assert (await client.get("/me/sessions")).status_code == 200
+
+
+@pytest.mark.parametrize("id_", ["N107"], ids=["N107"])
+async def test_nobody_fills_the_store_with_sign_ins_begun(
+    app: Router, door: Entrance, provider: Provider, volatile: Volatile, clock: OffsetClock,
+    monkeypatch: pytest.MonkeyPatch, id_: str,
+) -> None:  # fmt: skip
+    """429 and when again, on a page of ours; others get on, so does she a minute later."""
+    assert id_
+    monkeypatch.setattr(signin, "PER_MINUTE", 5)
+    async with browser(app) as client:
+        for _ in range(5):
+            assert (await client.get("/sign-in")).status_code == 303
+        refused = await client.get("/sign-in")
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert "操作太频繁" in refused.text
+        (names,) = await volatile.ask(("KEYS", "login:*"))
+        assert len(names) == 5
+        (names,) = await volatile.ask(("KEYS", "rate:*"))
+        assert len(names) == 1
+        assert b"127.0.0.1" not in names[0]
+        assert (await client.get("/")).status_code != 429
+        clock.offset += 61_000_000
+        assert (await come_in(client, provider)).status_code == 303
+        # Who is in already is only sent on: that begins nothing and counts nothing.
+        for _ in range(6):
+            assert (await client.get("/sign-in")).headers["location"] == "/"
+
+
+@pytest.mark.parametrize("id_", ["N107"], ids=["N107"])
+async def test_what_one_caller_holds_is_counted_as_one(
+    app: Router, monkeypatch: pytest.MonkeyPatch, id_: str
+) -> None:
+    """One IPv4 address, one /64 of IPv6; the next address has a count of its own."""
+    assert id_
+    monkeypatch.setattr(signin, "PER_MINUTE", 2)
+
+    async def from_(address: str) -> int:
+        transport = httpx.ASGITransport(app=app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            return (await client.get("/sign-in")).status_code
+
+    assert [await from_("192.0.2.1") for _ in range(3)] == [303, 303, 429]
+    assert await from_("192.0.2.2") == 303
+    assert [await from_(f"2001:db8::{n}") for n in (1, 2, 3)] == [303, 303, 429]
+    assert await from_("2001:db8:0:1::1") == 303

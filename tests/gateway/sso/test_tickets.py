@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 from gateway.clock import OffsetClock
 from gateway.contract.ids import ServiceId
-from gateway.errors import NotAllowed
+from gateway.errors import NotAllowed, TooMany
+from gateway.sso import tickets
 from gateway.sso.tickets import Redeemed
 from gateway.store.ids import digest, new_token
 from gateway.store.ledger import Ledger
@@ -228,3 +229,26 @@ async def test_a_value_that_we_did_not_seal_is_no_ticket(desk: Desk) -> None:
     await desk.volatile.ask(("SET", f"ticket:{digest(forged)}", value))
     assert await refusal(desk, forged) == "unknown"
     assert (await redeem(desk, ticket)).service == "gjj"
+
+
+@pytest.mark.parametrize("id_", ["N107"], ids=["N107"])
+async def test_a_server_gone_wild_does_not_fill_the_trail(
+    desk: Desk, clock: OffsetClock, monkeypatch: pytest.MonkeyPatch, id_: str
+) -> None:
+    """Refused too often it hears 429 and nothing more is noted; others and good tickets pass."""
+    assert id_
+    monkeypatch.setattr(tickets, "REFUSED_PER_MINUTE", 3)
+    old = await ticket_of(desk)
+    await redeem(desk, old)
+    for _ in range(3):
+        assert await refusal(desk, old) == "used"
+    noted = await trail(desk.ledger)
+    for _ in range(5):
+        with pytest.raises(TooMany) as refused:
+            await redeem(desk, old)
+        assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
+    assert await trail(desk.ledger) == noted
+    assert await refusal(desk, old, by="move") == "used"
+    assert (await redeem(desk, await ticket_of(desk))).service == "gjj"
+    clock.offset += 61_000_000
+    assert await refusal(desk, old) == "used"
