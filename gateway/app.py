@@ -24,7 +24,7 @@ from gateway.contract.ids import CitizenId
 from gateway.guards import Doorkeeper
 from gateway.hosting.children.pool import Children
 from gateway.hosting.departments import open_departments
-from gateway.hosting.drops import Drops
+from gateway.hosting.drops import DropRefused, Drops
 from gateway.hosting.secrets import Secrets
 from gateway.observe import log, metrics
 from gateway.observe.board import Board
@@ -136,6 +136,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
         )
         board = Board(state / "run" / "health", clock)
         drops = Drops(ledger, keys, clock)
+        stack.callback(drops.close)
         children = Children(
             clock=clock,
             report=board.report,
@@ -345,8 +346,12 @@ async def _lead(leader: Leader, parts: Parts, watch: Watch, drops: Drops) -> Non
     async def take_in() -> None:
         for package in live.current.packages().values():
             if package.recipe is not None and package.recipe.drop is not None:
-                with suppress(LedgerAway):
+                try:
                     await drops.take_in(package)
+                except DropRefused as refused:
+                    parts.board.report(package.id, "contract", str(refused))
+                except LedgerAway:
+                    return  # the files wait; the next round takes them
 
     async def public() -> None:
         await parts.cards.refresh_public(live.current)
