@@ -21,11 +21,12 @@ def mount(app: typer.Typer) -> None:
 
 
 def generated(
+    context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Only name what is stale.")] = False,
 ) -> None:
     """Write the generated pages of the source tree (settings, endpoints, command line)."""
     stale = []
-    for path, make in pages().items():
+    for path, make in pages(context.find_root().command).items():
         text = make()
         if path.exists() and path.read_text("utf-8") == text:
             continue
@@ -39,15 +40,15 @@ def generated(
         raise typer.Exit(1)
 
 
-def pages() -> dict[Path, Callable[[], str]]:
-    """Each generated page and what makes it."""
+def pages(root: Any) -> dict[Path, Callable[[], str]]:
+    """Each generated page and what makes it; `root` is the command line itself."""
     return {
         HANDBOOK / "settings.md": settings_page,
         HANDBOOK / "endpoints.md": endpoints_page,
         Path("gateway/registry/schema.json"): registry_schema,
         HANDBOOK / "audit-events.md": audit_page,
         HANDBOOK / "metrics.md": metrics_page,
-        HANDBOOK / "commands.md": commands_page,
+        HANDBOOK / "commands.md": partial(commands_page, root),
         HANDBOOK / "rules.md": rules_page,
         **contract_files(),
     }
@@ -182,12 +183,8 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def commands_page() -> str:
+def commands_page(root: Any) -> str:
     """Every command, with what it does."""
-    from typer.main import get_command
-
-    from gateway.cli.main import app
-
     lines = [
         "# Commands",
         "",
@@ -205,7 +202,7 @@ def commands_page() -> str:
             elif not child.hidden:
                 lines.append(f"| `{path} {name}` | {_first_line(child.help)} |")
 
-    walk(get_command(app), "citygate")
+    walk(root, "citygate")
     return "\n".join(lines) + "\n"
 
 
