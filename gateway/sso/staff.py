@@ -4,7 +4,9 @@ Roles are ours and stand in the ledger; nothing an identity provider says gives 
 named by her provider and its number for her, of which only a keyed index is kept.
 """
 
-from collections import OrderedDict
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -27,7 +29,8 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 TESTER: Final = "tester"  # its scope is the group
 _MAX_TEXT: Final = 200
 _GROUPS_SECONDS: Final = 5.0
-_GROUPS_KEPT: Final = 10_000
+_TESTERS: Final = 50_000  # rows that are read
+_IN_NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class Staff:
         self._ledger = ledger
         self._keys = keys
         self._clock = clock
-        self._groups: OrderedDict[CitizenId, tuple[float, frozenset[str]]] = OrderedDict()
+        self._testers: Mapping[str, frozenset[str]] = {}
+        self._testers_until = float("-inf")  # monotonic; then they are read again
+        self._reading = asyncio.Lock()
 
     async def roles(self, citizen: CitizenId) -> frozenset[str]:
         """Her roles as the ledger says at this moment.
@@ -65,24 +70,19 @@ class Staff:
         return frozenset(found)
 
     async def groups(self, citizen: CitizenId) -> frozenset[str]:
-        """The groups of testers she is in, at most 5 s old: every page asks.
+        """The groups of testers she is in, at most 5 s old.
 
-        With the ledger away it is what was known last: reading goes on without it.
+        Every view asks, and testers are few: all of them are read together, so that no view reads
+        the ledger for itself. With the ledger away it is what was known last.
         """
-        now = self._clock.monotonic()
-        known = self._groups.get(citizen)
-        if known is not None and now - known[0] < _GROUPS_SECONDS:
-            return known[1]
-        query = select(table.c.scope).where(table.c.citizen == citizen, table.c.role == TESTER)
-        try:
-            found = frozenset(await self._ledger.read(lambda c: list(c.execute(query).scalars())))
-        except LedgerAway:
-            return known[1] if known is not None else frozenset()
-        self._groups.pop(citizen, None)
-        self._groups[citizen] = (now, found)
-        while len(self._groups) > _GROUPS_KEPT:
-            self._groups.popitem(last=False)
-        return found
+        if self._clock.monotonic() >= self._testers_until:
+            async with self._reading:
+                now = self._clock.monotonic()
+                if now >= self._testers_until:  # nobody has read them meanwhile
+                    self._testers_until = now + _GROUPS_SECONDS
+                    with suppress(LedgerAway):
+                        self._testers = await self._ledger.read(_testers)
+        return self._testers.get(citizen, _IN_NONE)
 
     async def grant(
         self, upstream: str, sub: str, role: str, *, scope: str = "", author: str, reason: str
@@ -169,6 +169,14 @@ class Staff:
             return find_or_make(connection, self._keys, self._clock, upstream=upstream, sub=sub)
         except NotActive:
             raise _wrong("sub", "this person's access is suspended") from None
+
+
+def _testers(connection: Connection) -> dict[str, frozenset[str]]:
+    query = select(table.c.citizen, table.c.scope).where(table.c.role == TESTER).limit(_TESTERS)
+    found: dict[str, frozenset[str]] = {}
+    for row in connection.execute(query):
+        found[row.citizen] = found.get(row.citizen, _IN_NONE) | {row.scope}
+    return found
 
 
 def _which(citizen: str, role: str, scope: str) -> tuple[ColumnElement[bool], ...]:

@@ -1,7 +1,9 @@
 """Roles are ours: given with a reason, taken away at once, never by what a provider says."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -56,6 +58,28 @@ async def test_testers_are_no_staff(
     assert await staff.roles(citizen) == frozenset()
     assert await staff.groups(citizen) == {"pilot"}
     assert [(row.role, row.scope) for row in await staff.list()] == [("tester", "pilot")]
+
+
+async def test_looking_up_testers_costs_no_read_a_view(
+    staff: Staff, ledger: Ledger, keys: Keys, clock: OffsetClock
+) -> None:
+    """However many citizens ask, the ledger is read once in five seconds, and then it is heard."""
+    reads: list[object] = []
+    read = ledger.read
+
+    def counted(unit: Any) -> Any:
+        reads.append(unit)
+        return read(unit)
+
+    ledger.read = counted  # type: ignore[method-assign]
+    citizen = await who(ledger, keys, clock)
+    together = await asyncio.gather(*(staff.groups(CitizenId(f"c{n}")) for n in range(50)))
+    assert set(together) == {frozenset()}
+    assert len(reads) == 1
+    await staff.grant("town", "ann", "tester", scope="pilot", author="x", reason="y")
+    assert await staff.groups(citizen) == frozenset()
+    clock.monotonic = lambda base=clock.monotonic: base() + 5  # type: ignore[method-assign, misc]
+    assert await staff.groups(citizen) == {"pilot"}
 
 
 @pytest.mark.parametrize(
