@@ -202,7 +202,7 @@ class Router:
         return response
 
     def _find(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
-        zones = self._zones.get(request.scope["server"], frozenset({CITIZEN}))
+        zones = self._zones_at(*request.scope["server"][:2])
         request.scope["zones"] = zones
         host = request.headers.get("host", "").lower()
         if INTERNAL not in zones and host not in self._hosts:
@@ -219,6 +219,12 @@ class Router:
             names = ", ".join(sorted(allowed | ({"HEAD"} if GET in allowed else set())))
             raise Malformed(405, headers={"Allow": names})
         raise NotFound
+
+    def _zones_at(self, host: str, port: int) -> frozenset[str]:
+        """What is answered at the address that a connection came in by, also under `0.0.0.0`."""
+        everywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - looked up, not bound
+        bound = self._zones.get((host, port)) or self._zones.get((everywhere, port))
+        return bound or frozenset({CITIZEN})
 
     async def _problem(self, request: Request, error: Exception, trace: str) -> Response:
         problem: Problem
