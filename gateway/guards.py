@@ -204,7 +204,8 @@ def one_cookie(request: Request, name: str) -> str | None:
 def peer(request: Request, door: Doorkeeper) -> str:
     """The caller's address: the connection's, or what a trusted proxy says of it."""
     address = request.client.host if request.client else ""
-    hops = [hop.strip() for hop in request.headers.get("x-forwarded-for", "").split(",")]
+    lines = ",".join(request.headers.getlist("x-forwarded-for"))  # some proxies add a line
+    hops = [hop.strip() for hop in lines.split(",")]
     while hops and hops[-1] and _trusted(address, door):
         address = hops.pop()
     return address
