@@ -4,6 +4,7 @@ The keys are those of the live generation, so a key that was withdrawn by a publ
 any more. Everything that the assertion says besides its signature is compared exactly.
 """
 
+import asyncio
 import math
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
@@ -16,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from gateway.clock import Clock
-from gateway.contract.ids import PluginId
+from gateway.contract.ids import ServiceId
 from gateway.contract.strict_json import loads
 from gateway.errors import NotSignedIn
 from gateway.registry.entry import Entry
@@ -62,7 +63,8 @@ class Assertions:
         self._clock = clock
         self._audience = origin + REDEEM
         self._live = live
-        self._index: tuple[str, dict[str, Entry]] = ("", {})
+        self._clients: tuple[str, dict[str, ServiceId]] = ("", {})
+        self._listing = asyncio.Lock()
 
     async def prove(self, form: Mapping[str, str]) -> DepartmentServer:
         """Which department's server sent this form.
@@ -80,7 +82,7 @@ class Assertions:
         client = claims.get("iss")
         if not isinstance(client, str) or claims.get("sub") != client:
             _refuse("iss and sub")
-        entry = self._entry(client)
+        entry = await self._entry(client)
         if entry is None or entry.launch is None:
             _refuse("unknown client")
         _verify(text, header, entry.launch.keys)
@@ -114,30 +116,26 @@ class Assertions:
             _refuse("jti")
         return jti, max(ends - now, 0.0)
 
-    def _entry(self, client: str) -> Entry | None:
+    async def _entry(self, client: str) -> Entry | None:
         """The entry of a client id `<plugin>/<service>`."""
         generation = self._live()
-        if self._index[0] != generation.digest:
-            self._index = (generation.digest, {})
-        known = self._index[1]
-        if client not in known:
-            plugin, _, service = client.partition("/")
-            found = _find(generation, plugin, service)
-            if found is None:
-                return None
-            known[client] = found
-        return known[client]
+        if self._clients[0] != generation.digest:
+            async with self._listing:
+                if self._clients[0] != generation.digest:
+                    listed = await asyncio.to_thread(_clients, generation)  # reads every entry
+                    self._clients = (generation.digest, listed)
+        service = self._clients[1].get(client)
+        return generation.entry(service) if service is not None else None
 
 
-def _find(generation: Generation, plugin: str, service: str) -> Entry | None:
-    if PluginId(plugin) not in generation.packages():
-        return None  # before anything is looked through, because anybody can ask
-    likely = [name for name in (service, plugin) if generation.digest_of(name)]
-    for name in (*likely, *generation.services):
+def _clients(generation: Generation) -> dict[str, ServiceId]:
+    """Every client id of a generation, because anybody can ask for any; the first in order counts."""
+    found: dict[str, ServiceId] = {}
+    for name in generation.services:
         entry = generation.entry(name)
-        if entry is not None and (entry.plugin, entry.service) == (plugin, service):
-            return entry
-    return None
+        if entry is not None and entry.launch is not None:
+            found.setdefault(f"{entry.plugin}/{entry.service}", name)
+    return found
 
 
 def _read(text: str) -> tuple[dict[str, Any], dict[str, Any]]:

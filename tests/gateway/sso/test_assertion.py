@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from gateway.clock import OffsetClock
 from gateway.errors import NotSignedIn
+from gateway.registry.generation import Generation
 from gateway.sso.assertion import ASSERTION_TYPE
 from gateway.store.ledger import Ledger
 from gateway.store.sealing import Keys
@@ -57,6 +58,21 @@ def claims_of(desk: Desk) -> dict[str, Any]:
         "iat": now,
         "exp": now + 60,
     }
+
+
+async def test_unknown_clients_cost_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send an unsigned claim: the registry is not looked through for each of them."""
+    await desk.assertions.prove(assertion(desk.clock))
+    looked: list[str] = []
+    known = Generation.entry
+    monkeypatch.setattr(
+        Generation, "entry", lambda self, service: looked.append(service) or known(self, service)
+    )
+    for client in ("gjj/nothing", "gjj/", "nobody/gjj"):
+        claims = {**claims_of(desk), "iss": client, "sub": client}
+        text = f"{coded({'alg': 'ES256'})}.{coded(claims)}.{coded(b'x')}"
+        assert await refused(desk, form_of(text)) == "unknown client"
+    assert looked == []
 
 
 async def test_the_right_key_proves_the_right_department(desk: Desk) -> None:
