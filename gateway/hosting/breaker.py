@@ -65,6 +65,7 @@ class Breaker:
         self._opened = 0  # n of the pause
         self._until: float | None = None  # open until then; None: closed
         self._trying = False
+        self._turn = 1  # one more with each opening, trial and closing
         self._closed_at = clock.monotonic()
 
     @property
@@ -79,24 +80,26 @@ class Breaker:
         """Seconds of the pause that are left; 0 when it is closed or due for a trial."""
         return max(0.0, (self._until or 0.0) - self._clock.monotonic()) if self._until else 0.0
 
-    def let_through(self) -> bool:
-        """Whether a call may be made; one that may must be answered by `saw`."""
+    def let_through(self) -> int | None:
+        """Leave for one call, to be given back to `saw` with what came of it; None: not now."""
         if self._until is None:
-            return True
+            return self._turn
         if self._trying or self._clock.monotonic() < self._until:
-            return False
+            return None
         self._trying = True
-        return True
+        self._turn += 1
+        return self._turn
 
-    def saw(self, verdict: Verdict, citizen: str = "") -> None:
+    def saw(self, verdict: Verdict, citizen: str = "", *, leave: int) -> None:
         """What came of a call; `neither` (the citizen's own matter) says nothing of the department."""
+        if leave != self._turn:
+            return  # it began before the breaker opened or closed: only the trial decides
         trial, self._trying = self._trying, False
         if verdict == "neither":
             return
-        if self._until is not None:
-            if trial:
-                self._end_trial(good=verdict == "good")
-            return  # a call that began before it opened
+        if trial:
+            self._end_trial(good=verdict == "good")
+            return
         self._count(verdict, citizen)
         if verdict != "good" and self._enough() and self._may_open(self):
             self._open()
@@ -106,6 +109,7 @@ class Breaker:
             self._open()
             return
         self._until = None
+        self._turn += 1
         self._closed_at = self._clock.monotonic()
         self._buckets.clear()
         self._row = Row()
@@ -115,6 +119,7 @@ class Breaker:
         if self._until is None and now - self._closed_at >= WINDOW:
             self._opened = 0
         pause = min(PAUSE * 2**self._opened, LONGEST)
+        self._turn += 1
         self._until = now + pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads trials
         self._opened = min(self._opened + 1, 10)
 

@@ -174,7 +174,8 @@ def behind_breaker(call: Call, breaker: Breaker) -> Call:
     last: list[Failed] = []
 
     async def bounded(asking: Asking) -> Outcome:
-        if not breaker.let_through():
+        leave = breaker.let_through()
+        if leave is None:
             words = last[-1].words if last else None
             wait = max(1.0, breaker.left)
             return Failed(Reason.PAUSED, retry_after=wait, words=words, what="the breaker is open")
@@ -184,7 +185,7 @@ def behind_breaker(call: Call, breaker: Breaker) -> Call:
             verdict = verdict_of(outcome)
             last[:] = [outcome] if isinstance(outcome, Failed) and verdict != "neither" else []
         finally:
-            breaker.saw(verdict, asking.who)
+            breaker.saw(verdict, asking.who, leave=leave)
         return outcome
 
     return bounded

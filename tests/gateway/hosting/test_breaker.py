@@ -24,8 +24,9 @@ def several(
 ) -> None:
     """So many calls with the same end, those that are let through."""
     for number in range(count):
-        if breaker.let_through():
-            breaker.saw(verdict, who(number))
+        leave = breaker.let_through()
+        if leave is not None:
+            breaker.saw(verdict, who(number), leave=leave)
 
 
 @pytest.fixture
@@ -49,9 +50,10 @@ def test_five_in_a_row_open_it_and_one_trial_closes_it(clock: Moved, breaker: Br
 
     clock.at += 6.1
     assert breaker.standing == "trial"
-    assert breaker.let_through()
-    assert not breaker.let_through(), "one trial at a time"
-    breaker.saw("good")
+    trial = breaker.let_through()
+    assert trial is not None
+    assert breaker.let_through() is None, "one trial at a time"
+    breaker.saw("good", leave=trial)
     assert breaker.standing == "closed"
     assert breaker.let_through()
 
@@ -61,8 +63,9 @@ def test_the_pause_doubles_up_to_five_minutes(clock: Moved, breaker: Breaker) ->
     several(5, breaker, "failed")
     for number in range(1, 10):
         clock.at += breaker.left + 0.01
-        assert breaker.let_through()
-        breaker.saw("failed")
+        trial = breaker.let_through()
+        assert trial is not None
+        breaker.saw("failed", leave=trial)
         assert 0.8 <= breaker.left / min(5 * 2**number, 300) <= 1.2
 
 
@@ -92,9 +95,10 @@ def test_flapping_is_asked_less_and_less(clock: Moved, breaker: Breaker, row: in
     for tick in range(1200):
         clock.at += 0.25
         up = tick // 20 % 2 == 0
-        if breaker.let_through():
+        leave = breaker.let_through()
+        if leave is not None:
             calls += 1
-            breaker.saw("good" if up else "failed")
+            breaker.saw("good" if up else "failed", leave=leave)
         changes += (breaker.standing == "open") != (before == "open")
         before = breaker.standing
     assert changes <= 30, f"{row}: at most one change in ten seconds"
@@ -128,11 +132,31 @@ def test_what_only_the_citizen_can_mend_says_nothing(clock: Moved, breaker: Brea
 
 def test_late_ends_of_old_calls_do_not_disturb(clock: Moved, breaker: Breaker) -> None:
     """What began before it opened is no trial."""
-    assert breaker.let_through()
+    old = breaker.let_through()
+    assert old is not None
     several(5, breaker, "failed")
-    breaker.saw("good")
+    breaker.saw("good", leave=old)
     assert breaker.standing == "open"
     clock.at += 1
+    assert breaker.let_through() is None
+
+
+@pytest.mark.parametrize("verdict", ["good", "failed", "neither"])
+def test_an_old_call_that_ends_during_the_trial_decides_nothing(
+    clock: Moved, breaker: Breaker, verdict: Verdict
+) -> None:
+    """Only the trial's own end counts; until then there is no second one."""
+    old = breaker.let_through()
+    assert old is not None
+    several(5, breaker, "failed")
+    clock.at += 6.1
+    trial = breaker.let_through()
+    assert trial is not None
+    breaker.saw(verdict, leave=old)
+    assert breaker.standing == "trial"
+    assert breaker.let_through() is None, "one trial at a time"
+    breaker.saw("good", leave=trial)
+    assert breaker.standing == "closed"
 
 
 @pytest.mark.parametrize("row", [pytest.param(0, id="F22")])
