@@ -80,7 +80,8 @@ class Drops:
         """Take the newest file in, if there is one that was not looked at yet.
 
         Raises:
-            DropRefused: it is not what was agreed; said once for each file.
+            DropRefused: it is not what was agreed (said once for each file), or the recipe does not
+                say where to look.
             LedgerAway: it could not be kept; the next call tries again.
         """
         drop = package.recipe.drop if package.recipe else None
@@ -89,8 +90,13 @@ class Drops:
         loop = asyncio.get_running_loop()
         now = instant(self._clock.now())
         values = Values(None, now, package.settings, lambda _: "")
-        folder = Path(template(drop.folder, allowed=("setting",)).fill(values, plain))
-        file = await loop.run_in_executor(self._thread, newest, folder, drop)
+        try:
+            folder = Path(template(drop.folder, allowed=("setting",)).fill(values, plain))
+            file = await loop.run_in_executor(self._thread, newest, folder, drop)
+        except CallOwner as error:
+            raise DropRefused(error.what) from None
+        except ValueError as error:  # a pattern or name that no folder knows
+            raise DropRefused(f"`folder`, `files` or `done`: {error}") from None
         if file is None or self._seen.get(package.id) == file:
             return None
         before = await self._ledger.read(lambda c: _people(c, package.id))

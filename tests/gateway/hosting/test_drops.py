@@ -22,7 +22,7 @@ OFFICE = PluginId("office")
 HEAD = "身份证号,应缴金额,状态"
 
 
-def office(folder: Path, **more: Any) -> Package:
+def office(folder: Path, /, **more: Any) -> Package:
     """A department that only leaves files."""
     drop = {
         "folder": "{setting.folder}", "files": "bills-*.csv", "done": "{file}.done", "charset": "gb18030",
@@ -84,6 +84,15 @@ async def test_a_drop_replaces_the_one_before(tmp_path: Path, drops: Drops) -> N
     assert await amount(drops, PEOPLE[0]) is None
     assert await amount(drops, PEOPLE[1]) == "12.00"
     assert await amount(drops, PEOPLE[1].lower() + " ") == "12.00"
+
+
+@pytest.mark.parametrize("more", [{"files": "**bills.csv"}, {"folder": "{setting.nowhere}"}])
+async def test_what_cannot_be_looked_for_is_refused_like_a_file(
+    tmp_path: Path, drops: Drops, more: dict[str, str]
+) -> None:
+    """A mistake in one department's recipe is named; it must not end the leader's turn."""
+    with pytest.raises(DropRefused):
+        await drops.take_in(office(tmp_path, **more))
 
 
 async def test_an_unfinished_file_is_left_alone(tmp_path: Path, drops: Drops) -> None:
