@@ -3,6 +3,7 @@
 The handbook's settings page is generated from the descriptions here.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_LOOPBACK = tuple(
+    ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1", "::ffff:127.0.0.0/104")
+)
 Profile = Literal["demo", "test", "production"]
 
 
@@ -218,13 +222,35 @@ def unsafe_in_production(settings: Settings) -> list[str]:
         found.append("CITYGATE_KEK_FILE: name the file of the key that wraps all data keys")
     if settings.control_socket is not None:
         found.append("CITYGATE_CONTROL_SOCKET: only profile test may move the clock")
+    if settings.admin_url and not settings.admin_url.startswith("https://"):
+        found.append("CITYGATE_ADMIN_URL: the consoles' address must be https://")
     for plugin, networks in settings.allowed_networks.items():
         found += [
-            f"CITYGATE_ALLOWED_NETWORKS: {plugin} may not reach loopback {network}"
+            f"CITYGATE_ALLOWED_NETWORKS: {plugin}: {why} {network}"
             for network in networks
-            if network.startswith(("127.", "::1"))
+            if (why := _unsafe_network(network, loopback=False))
         ]
+    found += [
+        f"CITYGATE_TRUSTED_PROXIES: {why} {network}"
+        for network in settings.trusted_proxies
+        if (why := _unsafe_network(network, loopback=True))
+    ]
     return found
+
+
+def _unsafe_network(text: str, *, loopback: bool) -> str:
+    """What is wrong with a network that is granted or trusted; "": nothing."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return "this is no network:"
+    if network.prefixlen == 0:
+        return "this is the whole world:"
+    if not loopback and any(
+        network.overlaps(own) for own in _LOOPBACK if own.version == network.version
+    ):
+        return "loopback may not be reached:"
+    return ""
 
 
 def variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -43,6 +43,28 @@ def test_a_safe_production_is_not_refused(tmp_path: pytest.TempPathFactory) -> N
     assert unsafe_in_production(Settings(profile="demo", debug=True)) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("admin_url", "http://admin.example"),
+        ("allowed_networks", {"fund": ("127.0.0.0/8",)}),
+        ("allowed_networks", {"fund": ("0.0.0.0/0",)}),
+        ("allowed_networks", {"fund": ("::/0",)}),
+        ("allowed_networks", {"fund": ("::ffff:127.0.0.0/104",)}),
+        ("allowed_networks", {"fund": ("127.0.0.0/33",)}),
+        ("trusted_proxies", ("0.0.0.0/0",)),
+        ("trusted_proxies", ("10.0.0.0/33",)),
+    ],
+)
+def test_production_refuses_what_is_unsafe_by_name(
+    tmp_path: pytest.TempPathFactory, setting: str, value: object
+) -> None:
+    """However it is spelled, and named by its setting."""
+    safe = {"profile": "production", "public_url": "https://x.example", "kek_file": tmp_path}
+    found = unsafe_in_production(Settings(**(safe | {setting: value})))  # type: ignore[arg-type]
+    assert [line.partition(":")[0] for line in found] == [f"CITYGATE_{setting.upper()}"]
+
+
 def test_variables_of_documents_are_the_prefixed_ones() -> None:
     """`CITYGATE_VAR_X` fills `${X}`; nothing else of the environment can be reached."""
     assert variables({"CITYGATE_VAR_PORT": "1", "HOME": "/root"}) == {"PORT": "1"}
