@@ -26,7 +26,8 @@ async def launch(visit: Visit) -> Response:
 async def go(visit: Visit) -> Response:
     """The one-time address: opened once, by the browser that tapped, and then onward."""
     request = visit.request
-    if request.method == "HEAD" or "prefetch" in request.headers.get("sec-purpose", ""):
+    purpose = request.headers.get("sec-purpose", request.headers.get("purpose", ""))
+    if request.method == "HEAD" or "prefetch" in purpose:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     if request.headers.get("sec-fetch-dest", "document") != "document":
         raise Malformed(400, "a launch is a page, not a picture or a frame")  # N72

@@ -243,6 +243,7 @@ async def test_a_launch_address_serves_once_and_says_so(lobby: Lobby) -> None:
         pytest.param({"sec-fetch-dest": "image"}, 400, id="N72-image"),
         pytest.param({"sec-fetch-dest": "iframe"}, 400, id="B46"),
         pytest.param({"sec-purpose": "prefetch"}, 204, id="N72-prefetch"),
+        pytest.param({"purpose": "prefetch"}, 204, id="N72-older-prefetch"),
     ],
 )
 async def test_only_a_page_that_is_opened_uses_a_launch(
