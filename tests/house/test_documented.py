@@ -39,7 +39,7 @@ def test_every_page_of_the_handbook_is_linked_or_generated() -> None:
             assert (HANDBOOK / target).exists(), f"{page.name} -> {target}"
 
 
-@pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: f"{row.method} {row.path}")
+@pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: f"{row.zone} {row.method} {row.path}")
 def test_every_endpoint_is_guarded(row: object) -> None:
     """Zone, method and guard are of the closed lists; consoles are for staff only."""
     assert row.zone in (CITIZEN, ADMIN, INTERNAL, EVERY)  # type: ignore[attr-defined]
