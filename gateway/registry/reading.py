@@ -140,9 +140,11 @@ def _cut(name: str, source: bytes) -> FileSource | None:
     entries = list(_entries(name, text, [match.start() for match in starts], end))
     if len({entry.id for entry in entries}) != len(entries):
         return None
-    blank = "\n" * text.count("\n", begin.start(), end)
-    head_text = text[: begin.start()] + blank + text[end:]
-    head = read(head_text, name)
+    above, below = text[: begin.start()], text[end:]
+    lines = "\n" * text.count("\n", begin.start(), end)
+    if _only_comments(above) and _only_comments(below):
+        lines = "services: {}" + lines  # an included file of entries alone is not an empty one
+    head = read(above + lines + below, name)
     if head.findings or not head.whole:
         return None
     return FileSource(name, head, entries, cut=True)
