@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from typing_extensions import override
 
 CITY_ZONE: Final = ZoneInfo("Asia/Shanghai")
+_CITY_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).astimezone(CITY_ZONE)
 
 
 class Clock(Protocol):
@@ -71,6 +72,8 @@ class OffsetClock(SystemClock):
 
 def instant(microseconds: int, zone: timezone | ZoneInfo = CITY_ZONE) -> datetime:
     """Stored microseconds as an aware datetime in the city's zone."""
+    if zone is CITY_ZONE:
+        return _CITY_EPOCH + timedelta(microseconds=microseconds)
     return datetime.fromtimestamp(0, UTC).astimezone(zone) + timedelta(microseconds=microseconds)
 
 
