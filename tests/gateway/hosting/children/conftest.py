@@ -169,16 +169,14 @@ def processes() -> dict[int, tuple[str, str, int]]:
 
 
 def living(ancestor: int | None = None) -> dict[int, str]:
-    """Nurseries and children below a process (this one), zombies too."""
+    """Nurseries and children of a process (this one), zombies too; not those of whole cities."""
     everyone = processes()
     top = ancestor or os.getpid()
 
     def below(process: int) -> bool:
-        while process in everyone and process > 1:
+        while process in everyone and everyone[process][0].startswith("citygate-"):
             process = everyone[process][2]
-            if process == top:
-                return True
-        return False
+        return process == top
 
     return {
         number: name
