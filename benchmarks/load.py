@@ -4,7 +4,7 @@
 """
 
 import asyncio
-import contextlib
+import os
 import random
 import sys
 import time
@@ -120,10 +120,7 @@ async def load(
 def main() -> None:
     """Do what the order says."""
     order = orjson.loads(sys.stdin.buffer.read())
-    with contextlib.suppress(OSError):
-        import os
-
-        os.sched_setaffinity(0, {os.cpu_count() - 1})  # type: ignore[operator]  # there is one
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     found = uvloop.run(load(order.pop("port"), order.pop("tokens"), **order))
     sys.stdout.buffer.write(orjson.dumps(found))
 

@@ -83,7 +83,15 @@ async def ask(store: Any, client: httpx.AsyncClient, name: str, service: str) ->
 @asynccontextmanager
 async def life(app: Starlette) -> AsyncIterator[None]:
     """The two things that are shared."""
-    app.state.store = redis.asyncio.Redis(unix_socket_path=SETUP["valkey"], max_connections=64)
+    # Blocking: as many askers as there may be wait for a connection instead of failing.
+    app.state.store = redis.asyncio.Redis(
+        connection_pool=redis.asyncio.BlockingConnectionPool(
+            connection_class=redis.asyncio.UnixDomainSocketConnection,
+            path=SETUP["valkey"],
+            max_connections=64,
+            timeout=3,
+        )
+    )
     app.state.client = httpx.AsyncClient(
         limits=httpx.Limits(max_connections=400), timeout=3, trust_env=False
     )

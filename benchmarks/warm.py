@@ -1,5 +1,6 @@
 """(a) The warm feed: twenty cards of a citizen at random, through the real worker."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -72,7 +73,7 @@ async def warm(
     """Measure the three beside each other."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)  # nginx gives up its rights
+        os.chmod(name, 0o755)  # noqa: PTH101 - nginx gives up its rights
         with house(folder, silent=0, memory_mb=1024 + citizens // 10) as one:
             async with stores(one) as here:
                 like = await pattern(one, here)
