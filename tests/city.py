@@ -20,6 +20,7 @@ import httpx
 import orjson
 
 ROOT = Path(__file__).resolve().parent.parent
+STARTED: list[Path] = []  # folders of all cities of this run, for whoever looks for leaks in the end
 
 
 def free_port() -> int:
@@ -28,6 +29,16 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def free_range(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on just now."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 class _Loopback(httpx.HTTPTransport):
@@ -199,12 +210,21 @@ class City:
 
 
 def start(
-    folder: Path, *, seconds: float = 60, arguments: tuple[str, ...] = (), **environment: str
+    folder: Path,
+    *,
+    seconds: float = 60,
+    arguments: tuple[str, ...] = (),
+    ports: tuple[int, int, int] | None = None,
+    **environment: str,
 ) -> City:
-    """Start a city in a folder of its own and wait until it serves."""
+    """Start a city in a folder of its own and wait until it serves.
+
+    `ports`: the citizens' one, the internal one, the city's first; by default whatever is free.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    internal = free_port()
+    STARTED.append(folder)
+    port, internal, _ = ports or (free_port(), free_port(), 0)
+    systems = ("--free-ports",) if ports is None else ("--city-port", str(ports[2]))
     settings = {
         "CITYGATE_PROFILE": "test",
         "CITYGATE_STATE_DIR": str(folder / "state"),
@@ -223,7 +243,7 @@ def start(
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gateway", "run", "--port", str(port)),
-                *("--free-ports", "--control", *arguments),
+                *(*systems, "--control", *arguments),
             ],
             cwd=ROOT,
             env={**inherited, **settings},

@@ -6,6 +6,7 @@ would write by hand.
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ class City:
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "addresses.json").unlink()
         command = [sys.executable, "-m", "gateway.simulated", "--state", str(self.folder)]
-        command += ["--gateway-url", self.gateway_url]
+        command += ["--gateway-url", self.gateway_url, "--parent", str(os.getpid())]
         command += ["--free-ports"] if self.free_ports else ["--ports-from", str(self.first_port)]
         if self.control:
             command.append("--control")

@@ -2,10 +2,14 @@
 
 import errno
 import socket
+import time
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.running.lock import CannotStart
 from gateway.settings import Settings
+
+LEAVING_SECONDS: Final = 1.0  # that an earlier worker may take to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,27 @@ def _bind(setting: str, address: str) -> socket.socket:
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
-        sock.bind((host, int(port)))
-        sock.listen(2048)
+        _take(sock, host, int(port))
     except OSError as error:
         sock.close()
         raise CannotStart(_why(setting, address, error)) from None
     sock.set_inheritable(True)
     return sock
+
+
+def _take(sock: socket.socket, host: str, port: int) -> None:
+    """Bind and listen; workers of a killed supervisor may be dying just now and hold the port."""
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            sock.bind((host, port))
+            sock.listen(2048)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _why(setting: str, address: str, error: OSError) -> str:

@@ -25,8 +25,9 @@ def main() -> int:
         default=[],
         help="one more redirect address at the identity platform",
     )
+    parser.add_argument("--parent", type=int, help="process to end with; by default whose child")
     asked = parser.parse_args()
-    die_with_parent()
+    die_with_parent(asked.parent)
     return run(
         asked.state,
         host=asked.host,

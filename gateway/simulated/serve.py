@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from gateway.simulated.world import PORTS
 
 PR_SET_PDEATHSIG: Final = 1
 NIGHT_SECONDS: Final = 5.0
+LEAVING_SECONDS: Final = 4.0  # that an earlier city may take to end
 
 
 class OpenProtocol(H11Protocol):
@@ -73,9 +75,23 @@ class Server(uvicorn.Server):
 def listen(host: str, first: int | None) -> dict[str, socket.socket]:
     """One listening socket for each system; `first` None takes free ports.
 
+    A port that is in use is tried again for some seconds: the city before this one may just be
+    ending, because whoever started it was killed.
+
     Raises:
         OSError: a port is in use.
     """
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            return _listen_once(host, first)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _listen_once(host: str, first: int | None) -> dict[str, socket.socket]:
     found: dict[str, socket.socket] = {}
     try:
         for name, n in PORTS.items():
@@ -92,11 +108,14 @@ def listen(host: str, first: int | None) -> dict[str, socket.socket]:
     return found
 
 
-def die_with_parent() -> None:
-    """End when the process that started us ends, however that happens (Linux)."""
+def die_with_parent(parent: int | None) -> None:
+    """End when the process that started us ends, however that happens (Linux).
+
+    It says its own number: it may have died before we asked who it is.
+    """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before we asked
         raise SystemExit(0)

@@ -64,6 +64,21 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     assert not _alive(child)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG is Linux")
+def test_it_never_begins_where_its_parent_died_meanwhile(tmp_path: Path) -> None:
+    """Killed while its child was still being loaded: the child must not hold the ports for ever."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait(10)
+    command = [sys.executable, "-m", "gateway.simulated", "--state", str(tmp_path), "--free-ports"]
+    orphan = subprocess.Popen([*command, "--parent", str(dead.pid)], stdout=subprocess.DEVNULL)
+    try:
+        assert orphan.wait(20) == 0
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert not (tmp_path / "addresses.json").exists()
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
