@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import orjson
 
 from tests.city import Person, forms, free_port
 from tests.upstream import LEVEL, Provider
+from tests.wheel import install
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "gateway" / "handbook" / "writing-a-plugin.md"
@@ -31,15 +31,11 @@ def blocks() -> list[str]:
 
 
 def installed(tmp_path: Path) -> Path:
-    """The package as the wheel lays it down, without the simulated city; its command."""
-    site = tmp_path / "site"
-    left_out = shutil.ignore_patterns("simulated", "__pycache__")
-    shutil.copytree(ROOT / "gateway", site / "gateway", ignore=left_out)
-    tool = tmp_path / "bin" / "citygate"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\nPYTHONPATH={site} exec {sys.executable} -P -m gateway "$@"\n')
-    tool.chmod(0o755)
-    return tool
+    """The wheel in an environment of its own, without the simulated city; its command."""
+    site = install(tmp_path)
+    shutil.rmtree(site / "gateway" / "simulated")
+    assert not (tmp_path / "plugins").exists()
+    return site.parents[2] / "bin" / "citygate"
 
 
 def upstreams(folder: Path, provider: Provider) -> None:
@@ -69,7 +65,7 @@ def walked(tmp_path: Path, provider: Provider) -> Iterator[tuple[str, str, Path]
     upstreams(work, provider)
     port = free_port()
     library, preview = str(free_port()), str(free_port())
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("CITYGATE_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("CITYGATE_", "PYTHON"))}
     environment |= {
         "PATH": f"{tool.parent}:{os.environ['PATH']}",
         "LIBRARY_PORT": library,
