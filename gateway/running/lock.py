@@ -3,8 +3,14 @@
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 import orjson
+
+# Their locks cannot be trusted, and SQLite's log needs memory that processes share.
+_SHARES: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "fuse.sshfs", "fuse.glusterfs"}
+)
 
 
 class AlreadyRuns(Exception):
@@ -19,10 +25,15 @@ def prepare_folder(folder: Path) -> None:
     """Make the state folder, closed to other users.
 
     Raises:
-        CannotStart: it cannot be made or written.
+        CannotStart: it cannot be made or written, or is on a network share.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if kind := share_of(folder):
+            raise CannotStart(
+                f"{folder} is a network share ({kind}), on which locks do not hold; set "
+                "CITYGATE_STATE_DIR to a folder on a local disk"
+            )
         probe = folder / ".writable"
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
@@ -35,6 +46,21 @@ def prepare_folder(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror}); free some space or set "
             "CITYGATE_STATE_DIR to another folder"
         ) from None
+
+
+def share_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """The kind of network share that a folder is on; None on a local disk, or where none can say."""
+    try:
+        lines = mounts.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    place, deepest, kind = folder.resolve(), -1, ""
+    for line in lines:
+        first, _, rest = line.partition(" - ")
+        mount = Path(first.split(" ")[4].replace("\\040", " "))
+        if place.is_relative_to(mount) and len(mount.parts) >= deepest:
+            deepest, kind = len(mount.parts), rest.split(" ")[0]
+    return kind if kind in _SHARES else None
 
 
 def hold(folder: Path, address: str) -> int:
