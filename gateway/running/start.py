@@ -18,7 +18,7 @@ from gateway.running.listeners import open_listeners
 from gateway.running.lock import AlreadyRuns, CannotStart, hold, prepare_folder
 from gateway.running.supervisor import Helper, Supervisor
 from gateway.settings import Settings, unsafe_in_production
-from gateway.store.sealing import BadKek, FileKek
+from gateway.store.kek import BadKek, FileKek
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from sqlalchemy.engine import Connection, make_url
 
 from gateway.clock import Clock, SystemClock
 from gateway.store.away import LedgerAway
-from gateway.store.postgresql import open_postgresql
 from gateway.store.sqlite import open_sqlite
 
 __all__ = ["Ledger", "LedgerAway", "SyncLedger", "open_ledger", "open_ledger_sync"]
@@ -74,6 +73,8 @@ async def open_ledger(url: str, *, clock: Clock) -> AsyncIterator[Ledger]:
                 raise ValueError("a ledger's file needs an absolute path: sqlite:////…")
             ledger = await stack.enter_async_context(open_sqlite(path, clock, DEADLINE))
         elif parsed.get_backend_name() == "postgresql":
+            from gateway.store.postgresql import open_postgresql  # noqa: PLC0415 - 0.1 s at start
+
             ledger = await stack.enter_async_context(open_postgresql(parsed, clock, DEADLINE))
         else:
             raise ValueError("the ledger's address begins with sqlite:// or postgresql://")

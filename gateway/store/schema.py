@@ -7,8 +7,6 @@ release before this one goes on working beside it (F47). Each is one transaction
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from gateway.store.away import LedgerAway
@@ -46,6 +44,10 @@ def migrate(connection: Connection) -> None:
     """Bring the tables to HEAD inside the caller's transaction; half of it never stays."""
     if is_current(connection):
         return
+    # Imported for a new or an older ledger only: every start would pay for it otherwise.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
