@@ -19,7 +19,13 @@ def mount(app: typer.Typer) -> None:
 def run(
     port: Annotated[int, typer.Option(help="The port citizens use.", min=1, max=65_535)] = 8080,
     city_port: Annotated[
-        int, typer.Option(help="First port of the simulated city.", min=1, max=65_000)
+        int,
+        typer.Option(
+            help="First port of the simulated city.",
+            envvar="CITYGATE_CITY_PORT",
+            min=1,
+            max=65_000,
+        ),
     ] = 18_100,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Let the system choose the city's ports.")

@@ -68,7 +68,8 @@ class City:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
         raise CannotStart(
             f"the simulated city did not start ({' '.join(last)[:200] or 'no word from it'}); "
-            f"is a port from {self.first_port} on in use? see {log}"
+            f"where a port from {self.first_port} on is in use, set CITYGATE_CITY_PORT to another "
+            f"number; see {log}"
         )
 
     def alive(self) -> bool:
