@@ -12,7 +12,7 @@ from starlette.routing import Route
 from gateway.simulated.issuer import Issuer, Login
 from gateway.simulated.oidc import CLIENT, Ask, Refusal, one_each, read_ask
 from gateway.simulated.people import BY_ID, PEOPLE, Person
-from gateway.simulated.site import STATIC, Site, fields_of
+from gateway.simulated.site import STATIC, Site, fields_of, pairs_of
 from gateway.simulated.world import World
 
 PREFIXES: Final = ("/.well-known", "/jwks", "/token", "/userinfo")
@@ -222,8 +222,7 @@ class Identity:
 
 async def _parameters(request: Request) -> list[tuple[str, str]]:
     if request.method == "POST":
-        form = await request.form(max_files=0, max_fields=40)
-        return [(k, v[:4000]) for k, v in form.multi_items() if isinstance(v, str)]
+        return await pairs_of(request)
     query = request.scope["query_string"].decode("ascii", "replace")
     return parse_qsl(query, keep_blank_values=True, max_num_fields=60)
 

@@ -9,10 +9,10 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -23,6 +23,8 @@ from gateway.simulated.world import World
 
 HERE: Final = Path(__file__).parent
 MAX_FORM: Final = 4000  # characters of one field
+MAX_FIELDS: Final = 40
+MAX_BODY: Final = 200_000
 KINDS: Final = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
@@ -187,11 +189,23 @@ def nonce_of(cookie: str) -> str:
 
 
 async def fields_of(request: Request) -> dict[str, str]:
-    """Text fields of a form, trimmed and bounded; files are ignored."""
-    data: FormData = await request.form(max_files=0, max_fields=40)
-    return {
-        name: value.strip()[:MAX_FORM] for name, value in data.items() if isinstance(value, str)
-    }
+    """Text fields of a form, trimmed and bounded."""
+    return {name: value.strip() for name, value in await pairs_of(request)}
+
+
+async def pairs_of(request: Request) -> list[tuple[str, str]]:
+    """The fields of a form in their order, bounded; nothing of what is no plain form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if kind != "application/x-www-form-urlencoded" or len(body) > MAX_BODY:
+        return []
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS
+        )
+    except ValueError:
+        return []
+    return [(name, value[:MAX_FORM]) for name, value in pairs]
 
 
 def _proof(who: Known, number: str) -> str:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from gateway.simulated.city import City
 from gateway.simulated.keys import public_keys
 from gateway.simulated.people import BY_ID
+from gateway.simulated.site import fields_of
 
 GATEWAY = "http://gateway.test"
 SUBJECT = "abcdefghijklmnopqrstuvwxyz"
@@ -40,7 +41,7 @@ class Desk:
         return ticket
 
     async def redeem(self, request: Request) -> Response:
-        form = await request.form()
+        form = await fields_of(request)
         assertion = str(form["client_assertion"])
         department = str(form["address"]).removeprefix("http://").split(".")[0]
         key = ECKey.import_key(public_keys()[department]["keys"][0])
