@@ -10,6 +10,10 @@ def main() -> int:
         from gateway.running.worker import main as worker
 
         return worker(sys.argv[2:])
+    if word == "appoint":
+        from gateway.running.appoint import main as appoint
+
+        return appoint(sys.argv[2:])
     if word == "prepare":
         from gateway.cards import search
         from gateway.registry.workshop import run_prepare

@@ -20,7 +20,9 @@ import httpx
 import orjson
 
 ROOT = Path(__file__).resolve().parent.parent
-STARTED: list[Path] = []  # folders of all cities of this run, for whoever looks for leaks in the end
+STARTED: list[
+    Path
+] = []  # folders of all cities of this run, for whoever looks for leaks in the end
 
 
 def free_port() -> int:
@@ -109,6 +111,15 @@ class Person:
         fields = {**form.fields, "person": person, "level": str(level)}
         answer = self.client.post(urljoin(str(page.request.url), form.action), data=fields)
         return self.follow(answer)
+
+    def agree(self, service: str) -> None:
+        """Consent to everything that a service asks for."""
+        page = self.get(f"/consent/{service}").text
+        form = next(one for one in forms(page) if one.action == f"/consent/{service}")
+        items = re.findall(r'name="items\[\]" value="([^"]+)"', page)
+        data = {**form.fields, "items[]": items, "answer": "agree"}
+        answer = self.client.post(urljoin(self.gateway, form.action), data=data)
+        assert answer.status_code == 303, answer.status_code
 
     def feed(self, **query: str) -> dict[str, Any]:
         """The feed as the app reads it."""

@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 
 from gateway.running import valkey
+from gateway.running.appoint import Appointing
 from gateway.running.city import City, settings_for
 from gateway.running.listeners import open_listeners
 from gateway.running.lock import AlreadyRuns, CannotStart, hold, prepare_folder
@@ -92,15 +93,16 @@ def _supervise(start: Start, settings: Settings, environment: dict[str, str]) ->
             say=_say,
         )
         supervisor.install_signals()
+        appointing = Appointing(settings, environment) if _gives_roles(city, settings) else None
         supervisor.start_workers()
         _say(f"starting {settings.workers} worker(s)")
         if not supervisor.wait_until_serving(60):
             if supervisor.asked_to_end:
                 return 0
             raise CannotStart("no worker could start; the lines above say why")
-        _write_addresses(run_folder, settings, addresses)
-        _say(f"serving after {time.monotonic() - began:.1f} s")
-        print(table(settings, addresses, folder), flush=True)
+        if appointing is not None and not appointing.finish():
+            _say("the city's staff has no roles yet; the next start tries again")
+        _tell(settings, addresses, time.monotonic() - began)
         supervisor.watch()
         return 0
     finally:
@@ -110,6 +112,10 @@ def _supervise(start: Start, settings: Settings, environment: dict[str, str]) ->
             for helper in reversed(helpers):
                 helper.stop()
         os.close(lock)
+
+
+def _gives_roles(city: City | None, settings: Settings) -> bool:
+    return city is not None and settings.profile != "production"
 
 
 def ensure_kek(settings: Settings) -> None:
@@ -176,11 +182,14 @@ def _start_valkey(settings: Settings, folder: Path) -> tuple[Helper, str]:
     return Helper("Valkey", start=again, alive=alive, stop=stop), running[0].url
 
 
-def _write_addresses(folder: Path, settings: Settings, addresses: dict[str, str]) -> None:
-    path = folder / "addresses.json"
+def _tell(settings: Settings, addresses: dict[str, str], seconds: float) -> None:
+    """That it serves, and where: for people, and in a file for programs."""
+    path = settings.state_dir / "run" / "addresses.json"
     fresh = path.with_suffix(".new")
     fresh.write_bytes(orjson.dumps({"gateway": settings.origin, **addresses}))
     fresh.replace(path)
+    _say(f"serving after {seconds:.1f} s")
+    print(table(settings, addresses, settings.state_dir), flush=True)
 
 
 def table(settings: Settings, addresses: dict[str, str], folder: Path) -> str:
@@ -195,6 +204,7 @@ def table(settings: Settings, addresses: dict[str, str], folder: Path) -> str:
     if people.exists():
         rows += [(f"  {one['name']}", one["note"]) for one in orjson.loads(people.read_bytes())]
         rows.append(("试一试 try", "open the news app, tap 服务, sign in as 李伟, tap 公积金"))
+        rows.append(("", "sign in as 唐发布 and open /admin/"))
         rows.append(("", "break service_registry.yaml and look: nothing happens; `citygate check`"))
     width = max(_width(label) for label, _ in rows)
     lines = [f"  {label}{' ' * (width - _width(label))}  {text}" for label, text in rows]
