@@ -1,0 +1,1 @@
+"""Small breakages that must turn named tests red."""
