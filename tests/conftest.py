@@ -2,8 +2,16 @@
 
 import pytest
 
+LAST = "test_the_whole_run_left_no_personal_value"  # what it looks at must have happened
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """asyncio only: the gateway runs on nothing else."""
     return "asyncio"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The search for leaks runs at the end, in whatever order all others do."""
+    items.sort(key=lambda item: item.name.startswith(LAST))

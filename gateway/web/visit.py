@@ -26,6 +26,7 @@ __all__ = ["Look", "Visit", "frame_for", "host_of", "open_visit"]
 _VERSION: Final = re.compile(r"/([0-9]{1,4}(?:\.[0-9]{1,4}){0,3})")
 _HOST_HEADER: Final = "x-citygate-host"  # a host app that cannot set its User-Agent
 _SCALE_HEADER: Final = "x-citygate-font-scale"
+_ONCE: Final = ("/go/", "/sign-in")  # addresses that serve once: nobody comes back to them
 _SCALES: Final = ((1.7, 4), (1.35, 3), (1.1, 2))  # the host's font scale -> our step
 
 
@@ -57,7 +58,7 @@ class Visit:
             signed_in=self.visitor.citizen is not None,
             away=self.visitor.store_away,
             form_token=self.visitor.form_token,
-            path=self.request.url.path,
+            path=_way_back(self.request.url.path),
             trace=self.trace,
         )
 
@@ -91,6 +92,11 @@ class Visit:
     def to(self, path: str) -> Response:
         """303 to a path of ours."""
         return RedirectResponse(path, status_code=303, headers={"Cache-Control": pages.PRIVATE})
+
+
+def _way_back(path: str) -> str:
+    """Where this page's forms and links come back to: the page itself, unless it serves once."""
+    return "/" if path.startswith(_ONCE) else path
 
 
 async def open_visit(

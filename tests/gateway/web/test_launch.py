@@ -233,6 +233,7 @@ async def test_a_launch_address_serves_once_and_says_so(lobby: Lobby) -> None:
 
     assert again.status_code == 410
     assert "只能用一次" in again.text
+    assert go not in again.text
     assert (await trail(lobby.desk.ledger)).count("service.launched") == 1
     await browser.close()
 
