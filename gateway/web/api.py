@@ -12,10 +12,7 @@ from gateway.contract.ids import SERVICE_ID_PATTERN, ServiceId
 from gateway.errors import Gone, Malformed, NotFound
 from gateway.web import openapi as description
 from gateway.web import pages
-from gateway.web.redeem import redeem
 from gateway.web.visit import Visit
-
-__all__ = ["card", "feed", "openapi", "redeem"]
 
 # What a feed depends on besides the address: session and look, and the host app with its version.
 VARY: Final = "Cookie, User-Agent, X-Citygate-Host"

@@ -18,10 +18,7 @@ from gateway.errors import NotFound
 from gateway.registry.entry import Entry, Lane
 from gateway.store.away import Away, LedgerAway
 from gateway.web import fragments, pages, prepared
-from gateway.web.launch import go, launch
 from gateway.web.visit import Visit
-
-__all__ = ["go", "hall", "launch", "search", "service"]
 
 SCRIPTS: Final = "citygate-scripts"  # set by app.js: scripts run on this device
 FILLS: Final = (1, 2, 4, 8)  # seconds before each asking for what is still missing
