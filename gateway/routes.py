@@ -234,13 +234,13 @@ class Router:
             problem = Unavailable(detail=type(error).__name__, headers={"Retry-After": "5"})
         else:
             problem = Problem(detail=type(error).__name__)
-            _log.error("unexpected", error=type(error).__name__, at=_where(error))
+            _log.error("unexpected", error=type(error).__name__, where=_where(error))
         if problem.detail:
-            _log.info("problem", code=code_of(problem), detail=problem.detail)
+            _log.info("problem", problem=code_of(problem), detail=problem.detail)
         try:
             return await problems.respond(request, problem, self._parts, trace)
         except Exception as again:  # noqa: BLE001 - the error page itself failed: a bare status
-            _log.error("problem_page", error=type(again).__name__, at=_where(again))
+            _log.error("problem_page", error=type(again).__name__, where=_where(again))
             return Response(status_code=status_of(problem), headers={"X-Trace-Id": trace})
 
 

@@ -75,7 +75,11 @@ def set_up(clock: Clock, level: str, descriptor: int | None = None) -> Writer:
             line["trace"] = trace
         line["event"] = str(event.pop("event", ""))[:200]
         for key, value in event.items():
-            line[key] = value if key == "trace" else scrub({key: value})[key]  # type: ignore[index]  # scrub keeps a dict a dict
+            if key == "trace":
+                line[key] = value
+                continue
+            name = f"{key}_" if key in line else key  # no fact hides when and how grave
+            line[name] = scrub({key: value})[key]  # type: ignore[index]  # scrub keeps a dict a dict
         return line
 
     def render(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:

@@ -140,7 +140,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._hosts != 1:
             raise Refused(400)
         if self.parser.get_http_version() not in ("1.0", "1.1"):
-            raise Refused(505)
+            raise Refused(400)  # 505 in RFC 9110; bad input is never an error of ours
         if not self.url.startswith(b"/"):  # absolute-form, authority-form, asterisk-form
             raise Refused(400)
         query = self.url.partition(b"?")[2]

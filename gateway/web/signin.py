@@ -99,7 +99,8 @@ async def callback(visit: Visit) -> Response:
     except Stopped as stopped:
         if visit.visitor.citizen is not None and stopped.reason in _HARMLESS:
             return visit.to(stopped.next_path)
-        return _stopped(visit, stopped)
+        # What was refused came in this address, which anybody may have written: no fault of ours.
+        return _stopped(visit, stopped, 400 if stopped.reason == "refused" else None)
     except (Away, LedgerAway):
         return _stopped(visit, Stopped("store"))
     response = _away_to(visit, arrived.next_path)
@@ -200,14 +201,14 @@ def _browser(visit: Visit) -> tuple[str, bool]:
     return visit.visitor.fresh_browser or new_token(), True
 
 
-def _stopped(visit: Visit, stopped: Stopped) -> Response:
+def _stopped(visit: Visit, stopped: Stopped, status: int | None = None) -> Response:
     """The page that says why she is not in, with one button."""
     if stopped.reason == "not_active":
         again = HOME
     else:
         prompt = "login" if stopped.reason == "too_low" else None
         again = _link(stopped.next_path, stopped.level, prompt)
-    status = _STATUS[stopped.reason]
+    status = status or _STATUS[stopped.reason]
     return visit.page(
         "signin/stopped.html",
         status=status,

@@ -49,6 +49,14 @@ def written(read: int, writer: Writer) -> list[dict[str, object]]:
     return [json.loads(line) for line in os.read(read, 1 << 20).splitlines()]
 
 
+def test_no_fact_of_a_line_hides_when_it_was(lines: tuple[int, Writer]) -> None:
+    """A fact that is named like the line's own stands beside it."""
+    structlog.get_logger().error("odd", at="module:12", level="low")
+    (found,) = written(*lines)
+    assert str(found["at"]).startswith("20")
+    assert (found["level"], found["at_"], found["level_"]) == ("error", "module:12", "low")
+
+
 @pytest.mark.parametrize("id_", ["B77"], ids=["B77"])
 def test_a_line_is_one_json_object_whatever_is_in_it(lines: tuple[int, Writer], id_: str) -> None:
     """Line breaks, escapes and a megabyte of text stay inside one bounded line."""

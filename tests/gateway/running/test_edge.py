@@ -149,7 +149,7 @@ HOSTS = {
     "http-1.0-none": (b"GET / HTTP/1.0\r\n\r\n", 400),
     "http-0.9": (b"GET /\r\n\r\n", 400),
     "http-2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-    "http-1.2": (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", 505),
+    "http-1.2": (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", 400),
 }
 
 

@@ -299,7 +299,7 @@ async def test_an_error_of_the_provider_is_not_echoed(app: Router, provider: Pro
     async with browser(app) as client:
         sent = await client.get("/sign-in")
         page = await client.get(back(provider, sent, code=GONE, error=EVIL, error_description=EVIL))
-        assert page.status_code == 502
+        assert page.status_code == 400
         assert "alert(1)" not in page.text
         assert buttons(page.text) == ["/sign-in"]
 
@@ -325,6 +325,21 @@ async def test_only_a_navigation_signs_in(
         assert (await client.head(address)).status_code == 405
         shown = {"sec-fetch-dest": "document", "sec-fetch-mode": "navigate"}
         assert (await client.get(address, headers=shown)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "changes", [{"code": "made-up"}, {"code": ""}, {"code": "x" * 5000}, {"iss": "https://evil.example"}],
+    ids=["P30-code", "P30-no-code", "P30-long-code", "P30-issuer"],
+)  # fmt: skip
+async def test_an_answer_that_somebody_made_up_is_no_fault_of_ours(
+    app: Router, provider: Provider, changes: dict[str, str]
+) -> None:
+    """A state of ours and the rest invented: 400, never a 5xx."""
+    async with browser(app) as client:
+        sent = await client.get("/sign-in")
+        page = await client.get(back(provider, sent, **changes))
+        assert page.status_code == 400
+        assert buttons(page.text) == ["/sign-in"]
 
 
 async def test_a_provider_that_is_down_is_said_so(app: Router, provider: Provider) -> None:
