@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -27,6 +27,7 @@ from gateway.hosting.departments import open_departments
 from gateway.hosting.drops import DropRefused, Drops
 from gateway.hosting.secrets import Secrets
 from gateway.observe import log, metrics
+from gateway.observe.background import Background, Work, every
 from gateway.observe.board import Board
 from gateway.registry.generation import Generation
 from gateway.registry.live import Live
@@ -57,8 +58,6 @@ from gateway.web import pages
 from gateway.web.fragments import render_item
 from gateway.web.parts import Parts
 
-_FIRST_PAUSE: Final = 0.5  # seconds until a background task that failed begins again
-_LONGEST_PAUSE: Final = 30.0
 _BOARD_SECONDS: Final = 2.0
 _DROPS_SECONDS: Final = 5.0
 _PUBLIC_SECONDS: Final = 30.0
@@ -75,23 +74,26 @@ _SWEPT: Final = (
 )  # no TTL there
 _log = structlog.get_logger(__name__)
 
-Work = Callable[[], Awaitable[None]]
-
 
 def build(
     settings: Settings, *, zones: Mapping[tuple[str, int], frozenset[str]], clock: Clock
 ) -> ASGIApp:
     """The ASGI application of one worker; everything is opened when its life begins."""
-    log.set_up(clock, settings.log_level)
-    return _Application(settings, zones, clock)
+    writer = log.set_up(clock, settings.log_level)
+    return _Application(settings, zones, clock, lambda: writer.dropped)
 
 
 class _Application:
     """Answers the server's lifespan, then hands every request to the router."""
 
     def __init__(
-        self, settings: Settings, zones: Mapping[tuple[str, int], frozenset[str]], clock: Clock
+        self,
+        settings: Settings,
+        zones: Mapping[tuple[str, int], frozenset[str]],
+        clock: Clock,
+        dropped: Callable[[], int],
     ) -> None:
+        self._dropped = dropped
         self._settings = settings
         self._zones = zones
         self._clock = clock
@@ -106,7 +108,10 @@ class _Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            async with opened(self._settings, clock=self._clock) as (parts, door):
+            async with opened(self._settings, clock=self._clock, dropped=self._dropped) as (
+                parts,
+                door,
+            ):
                 self._router = Router(parts, door, self._zones)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -120,7 +125,9 @@ class _Application:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Parts, Doorkeeper]]:
+async def opened(
+    settings: Settings, *, clock: Clock, dropped: Callable[[], int] = lambda: 0
+) -> AsyncIterator[tuple[Parts, Doorkeeper]]:
     """Everything that lives as long as the process, in the order it depends on.
 
     Raises:
@@ -128,6 +135,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
     """
     production = settings.profile == "production"
     state = settings.state_dir.resolve()
+    pages.read_footer(settings.footer_file)  # a mistake in it is said now, not on the first page
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings.ledger_url, clock=clock))
         keys = await open_keys(ledger, FileKek.load(settings.kek_path))
@@ -284,6 +292,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
             "leads": leader.leads,
             "plugins": departments.health(),
             "volatile": volatile.up,
+            "log_dropped": _counted(dropped()),
         }
         children.start()
         watch = Watch(publisher=publisher, copy=copy, clock=clock, publishing=settings.watching)
@@ -292,51 +301,17 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[tuple[Par
             "sessions": sessions.follow,
             "disclosures": disclosures.follow,
             "withdrawals": Tail(cards=cards, ledger=ledger, volatile=volatile, clock=clock).follow,
-            "board": lambda: _every(clock, _BOARD_SECONDS, lambda: asyncio.to_thread(board.write)),
+            "board": lambda: every(clock, _BOARD_SECONDS, lambda: asyncio.to_thread(board.write)),
             "leader": lambda: _lead(leader, parts, watch, drops),
         }
-        await stack.enter_async_context(_Background(clock, work))
+        await stack.enter_async_context(Background(clock, work))
         yield parts, door
 
 
-class _Background:
-    """Tasks that run as long as the process: one that fails is named and begins again."""
-
-    def __init__(self, clock: Clock, work: Mapping[str, Work]) -> None:
-        self._clock = clock
-        self._work = work
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._for_ever(name, work)) for name, work in self._work.items()
-        ]
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _for_ever(self, name: str, work: Work) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            began = self._clock.monotonic()
-            try:
-                await work()
-                why = "it ended"
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is named and tried again
-                why = type(error).__name__
-            if self._clock.monotonic() - began > _LONGEST_PAUSE:
-                pause = _FIRST_PAUSE
-            _log.error("background.failed", task=name, why=why, again_in=pause)
-            await self._clock.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-async def _every(clock: Clock, seconds: float, work: Work) -> None:
-    while True:
-        await work()
-        await clock.sleep(seconds)
+def _counted(dropped: int) -> int:
+    """Lost log lines, for the metrics as well as for the board."""
+    metrics.LOG_DROPPED.set(dropped)
+    return dropped
 
 
 async def _lead(leader: Leader, parts: Parts, watch: Watch, drops: Drops) -> None:
@@ -367,9 +342,9 @@ async def _lead(leader: Leader, parts: Parts, watch: Watch, drops: Drops) -> Non
             asyncio.create_task(one)
             for one in (
                 watch.run(),
-                _every(clock, _DROPS_SECONDS, take_in),
-                _every(clock, _PUBLIC_SECONDS, public),
-                _every(clock, _SWEEP_SECONDS, sweep_out),
+                every(clock, _DROPS_SECONDS, take_in),
+                every(clock, _PUBLIC_SECONDS, public),
+                every(clock, _SWEEP_SECONDS, sweep_out),
                 _until(lost),
             )
         ]

@@ -118,6 +118,7 @@ ENDPOINTS: Final = (
     Endpoint(CITIZEN,  GET,   "/openapi.json",                    anyone,            api.openapi),
     Endpoint(CITIZEN,  GET,   "/dev/cards",                       anyone,            gallery_page.gallery),
     Endpoint(CITIZEN,  GET,   "/static/{name}",                   anyone,            assets.static),
+    Endpoint(ADMIN,    GET,   "/static/{name}",                   anyone,            assets.static),
     Endpoint(CITIZEN,  GET,   "/icons/{digest}",                  anyone,            assets.icon),
     Endpoint(CITIZEN,  GET,   "/.well-known/{name}",              anyone,            assets.site_file),
     Endpoint(ADMIN,    GET,   "/admin/",                          viewer,            health.board),

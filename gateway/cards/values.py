@@ -147,7 +147,7 @@ def _name(text: str) -> str:
 
 def _account(text: str) -> str:
     tail = 4
-    return _STAR * 4 + text[-tail:] if len(text) > tail * 2 else _STAR * max(len(text), 1)
+    return _STAR * 4 + text[-tail:] if len(text) >= tail * 2 else _STAR * max(len(text), 1)
 
 
 def _place(text: str) -> str:

@@ -151,17 +151,19 @@ def read_footer(path: Path | None) -> Footer:
     """The footer's texts; what the file does not say is left out.
 
     Raises:
-        ValueError: the file is too big or says something else than a footer.
-        OSError: it cannot be read.
+        ValueError: the file is too big, cannot be read or says something else than a footer.
     """
     if path is None:
         return Footer()
-    if path.stat().st_size > MAX_FOOTER:
-        raise ValueError(f"CITYGATE_FOOTER_FILE: {path} is larger than {MAX_FOOTER} bytes")
     try:
+        if path.stat().st_size > MAX_FOOTER:
+            raise ValueError(f"more than {MAX_FOOTER} bytes")
         return Footer.model_validate(json.loads(path.read_bytes()))
-    except (ValidationError, ValueError) as error:
-        raise ValueError(f"CITYGATE_FOOTER_FILE: {path} cannot be read as a footer") from error
+    except (OSError, ValidationError, ValueError) as error:
+        raise ValueError(
+            f"CITYGATE_FOOTER_FILE: {path} cannot be read as a footer; give JSON of at most "
+            f"{MAX_FOOTER} bytes, or leave the setting out"
+        ) from error
 
 
 def _date(moment: datetime, language: Language) -> str:

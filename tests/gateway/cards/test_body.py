@@ -97,6 +97,8 @@ def test_values_of_another_kind_are_refused(kind: FactKind, value: Any) -> None:
         (Mask.ID_NUMBER, "000102199003070012", "0001************12"),
         (Mask.PHONE, "10012345678", "100****5678"),
         (Mask.ACCOUNT, "6200001234567890", "****7890"),
+        (Mask.ACCOUNT, "10802001", "****2001"),
+        (Mask.ACCOUNT, "1080200", "*******"),
         (Mask.ACCOUNT, "1234", "****"),
         (Mask.PLACE, "安澜市望江区滨江路12号3幢", "安澜市望江区****"),
         (Mask.PLACE, "滨江路12号", "滨江****"),
@@ -223,6 +225,7 @@ def test_empty_says_what_it_means() -> None:
         ("ok" * 100, "ok" * 30),
     ],
 )
+@pytest.mark.row("B14")
 def test_texts_are_cleaned(dirty: str, clean: str) -> None:
     """[B14] No direction marks, no invisible signs, no towers of accents, no endless lines."""
     assert cleaned(dirty, most=60) == clean

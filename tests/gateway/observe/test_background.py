@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import func, select
 
-from gateway import app
+from gateway.observe import background
 from gateway.cases.feedback import Feedback
 from gateway.clock import OffsetClock
 from gateway.store.ledger import Ledger
@@ -19,7 +19,7 @@ async def test_a_task_that_dies_is_started_again(
 ) -> None:
     """Whatever it raises; the others go on, and at the end nothing is left running."""
     assert id_
-    monkeypatch.setattr(app, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(background, "_FIRST_PAUSE", 0.01)
     runs: list[str] = []
 
     async def fails() -> None:
@@ -34,7 +34,7 @@ async def test_a_task_that_dies_is_started_again(
         await asyncio.Event().wait()
 
     before = asyncio.all_tasks()
-    async with app._Background(clock, {"fails": fails, "ends": ends, "lives": lives}):
+    async with background.Background(clock, {"fails": fails, "ends": ends, "lives": lives}):
         async with asyncio.timeout(5):
             while runs.count("fails") < 3 or runs.count("ends") < 3:
                 await asyncio.sleep(0.005)
