@@ -44,6 +44,7 @@ class Reader:
         self.stack: list[_Frame] = []
         self.root: Any = None
         self.documents = 0
+        self.text = ""
 
     def bad(self, code: str, mark: Mark, *, severity: Severity = "error", **places: object) -> None:
         """Note one surprise; too many end the reading."""
@@ -58,6 +59,7 @@ class Reader:
 
     def run(self, text: str) -> None:
         """Take every event of the text; raises `Stop` or PyYAML's errors."""
+        self.text = text
         loader = _Loader(text)
         try:
             while True:
@@ -159,6 +161,8 @@ class Reader:
         """The value of a scalar by JSON's rules; surprises become findings."""
         text = event.value
         if not event.implicit[0]:
+            if (odd := surprises.hidden(text)) and odd[1] not in self.text:
+                self.bad(odd[0], mark, number=ord(odd[1]))  # written as an escape
             return text
         value, code = surprises.plain(text, flow=flow)
         if code == "full-width-colon" and event.end_mark.line > mark[0]:

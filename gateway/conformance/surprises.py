@@ -217,9 +217,18 @@ def scan(lines: list[str], name: str) -> list[Finding]:
         if not line.isascii() or not line.isprintable():
             for match in _HIDDEN.finditer(line):
                 letter = ord(match.group())
-                code = "invisible" if letter in _INVISIBLE else "control"
-                add(code, number, match.start(), number=letter)
+                add(_kind(letter), number, match.start(), number=letter)
     return found
+
+
+def hidden(text: str) -> tuple[str, str] | None:
+    """The first sign that nobody sees in a value: its code and itself."""
+    match = _HIDDEN.search(text)
+    return (_kind(ord(match.group())), match.group()) if match else None
+
+
+def _kind(letter: int) -> str:
+    return "invisible" if letter in _INVISIBLE else "control"
 
 
 # libyaml's words → ours

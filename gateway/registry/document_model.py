@@ -15,7 +15,10 @@ from gateway.registry.entry import Visibility
 
 EnvironmentName = Literal["demo", "staging", "production"]
 Phone = Annotated[str, Field(pattern=r"^[0-9+\- ]{3,20}$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^\s<>\"']+$", max_length=400)]
+# No user information: what stands before an '@' is taken for the host by people.
+Address = Annotated[
+    str, Field(pattern=r"^https?://[^\s<>\"'@/?#]+(?:[/?#][^\s<>\"']*)?$", max_length=400)
+]
 RegionCode = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 ServiceRef = Annotated[str, Field(pattern=SERVICE_ID_PATTERN)]

@@ -47,3 +47,43 @@ def test_a_bomb_costs_nothing(content: bytes) -> None:
     done = samples.prepared(given)
     assert done.artefact is None
     assert done.findings
+
+
+LINKS = (
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\\tscript:alert(1)", "data:text/html,<script>",
+    "intent://x#Intent;end", "weixin://dl/business", "file:///etc/passwd", "//evil.example/", "evil.example",
+    "https://", "https://user:word@care.anlan.example/", "https://care.anlan.example/\\r\\nX: y",
+)  # fmt: skip
+
+
+@pytest.mark.row("B12")
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_is_http_or_nothing(link: str) -> None:
+    """No other scheme, however it is spelled, becomes a link on a card."""
+    care = samples.CARE.replace("link: https://care.anlan.example/", f'link: "{link}"')
+    assert link in care
+    done = samples.prepared(
+        samples.files(samples.registry(samples.GJJ, care, samples.plain("plain")))
+    )
+    assert done.artefact is None
+    assert {f.code for f in done.findings if f.severity == "error"} == {"address"}
+
+
+@pytest.mark.row("B73")
+@pytest.mark.parametrize("sign", ["\u001b[31m", "\u202e", "\u200b", "\u0000", "\ud83d"], ids=ascii)
+@pytest.mark.parametrize("written", ["raw", "escaped"])
+def test_signs_that_nobody_sees_are_no_text(sign: str, written: str) -> None:
+    """Terminals and consoles show what stands there: no colours, no turned-round letters."""
+    escaped = "".join(
+        f"\\u{ord(char):04x}" if ord(char) > 126 or ord(char) < 32 else char for char in sign
+    )
+    text = sign if written == "raw" else escaped
+    care = samples.CARE.replace("{zh: 上门服务,", f'{{zh: "上门{text}服务",')
+    assert text in care
+    whole = samples.registry(samples.GJJ, care, samples.plain("plain"))
+    raw = whole.encode("utf-8", "surrogatepass")
+    done = samples.prepared({**samples.files(), "service_registry.yaml": raw})
+    assert done.artefact is None
+    found = {f.code for f in done.findings if f.severity == "error"}
+    assert found & {"control", "invisible", "not-utf-8", "syntax"}, found
+    assert len(found) == 1
