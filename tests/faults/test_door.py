@@ -56,6 +56,7 @@ def test_a_host_that_is_not_ours_is_misdirected(town: City, host: str) -> None:
              "X-HTTP-Method-Override: POST"],
     ids=lambda line: f"B25-{line.split(':')[0]}",
 )  # fmt: skip
+@pytest.mark.row("B36")
 def test_headers_that_claim_something_are_not_believed(town: City, line: str) -> None:
     """The page is the same with and without them: no address, right or method comes from them."""
     plain, with_it = (ask(town, "GET /sign-in?next=/ HTTP/1.1", *more) for more in ((), (line,)))
@@ -66,6 +67,7 @@ def test_headers_that_claim_something_are_not_believed(town: City, line: str) ->
 
 @pytest.mark.parametrize("method", ["TRACE", "PUT", "DELETE", "PATCH", "PROPFIND", "OPTIONS"],
                          ids=lambda m: f"B26-{m}")  # fmt: skip
+@pytest.mark.row("B36")
 def test_other_methods_are_not_allowed(town: City, method: str) -> None:
     """405 with what is allowed; TRACE echoes nothing."""
     answer = ask(town, f"{method} / HTTP/1.1", "X-Canary: secret")

@@ -101,6 +101,7 @@ def test_templates_hold_no_inline_code(path: Path) -> None:
     assert not re.search(r"\sstyle=|\son[a-z]+=[\"'{]|<style|<script(?![^>]*\ssrc=)", text)
 
 
+@pytest.mark.row("B74")
 @pytest.mark.parametrize("id_", ["B80"], ids=["B80"])
 def test_nothing_unpickles_or_opens_a_shell(id_: str) -> None:
     """No pickle, marshal, unsafe YAML or shell; ruff holds eval and exec."""

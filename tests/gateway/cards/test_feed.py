@@ -242,6 +242,7 @@ async def test_many_callers_one_call(stage: Stage) -> None:
     assert len(stage.asks) == 1
 
 
+@pytest.mark.row("B39")
 async def test_nothing_lands_after_a_withdrawal(stage: Stage, volatile: Volatile) -> None:
     """Withdrawn while a flight is in the air: nothing is shown, nothing is kept, nothing returns."""
     city, who = generation(), citizen()
@@ -266,6 +267,7 @@ async def test_nothing_lands_after_a_withdrawal(stage: Stage, volatile: Volatile
     assert len(stage.asks) == 1
 
 
+@pytest.mark.row("B39")
 async def test_another_worker_cannot_land_after_a_withdrawal(
     stage: Stage, volatile: Volatile
 ) -> None:
@@ -351,6 +353,7 @@ async def test_a_card_for_everybody_is_asked_once_for_all(stage: Stage) -> None:
     await other.close()
 
 
+@pytest.mark.row("B38")
 async def test_nobody_sees_anothers_card(stage: Stage) -> None:
     """P25: 60 citizens, shuffled, two workers, expiring copies: every card bears its owner's mark."""
     city = generation(

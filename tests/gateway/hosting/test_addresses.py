@@ -22,6 +22,7 @@ YES = (
 
 
 @pytest.mark.parametrize("address", NO)
+@pytest.mark.row("B1")
 def test_what_is_not_public_is_refused(address: str) -> None:
     """Loopback, private, link-local, reserved and every disguise of them."""
     assert not reachable(address, (), loopback=False)

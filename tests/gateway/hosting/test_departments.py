@@ -403,6 +403,7 @@ async def test_a_code_plugin_asks_through_the_worker(office: Department) -> None
     ],
     ids=range(15),
 )  # fmt: skip
+@pytest.mark.row("B8", "B9")
 async def test_a_code_plugin_cannot_leave_its_base(office: Department, asked: Asked) -> None:
     """A path below the base and harmless headers, nothing else."""
 

@@ -83,6 +83,7 @@ def test_every_misbehaviour_is_expected_here() -> None:
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, id=f"{ROWS.get(kind, 'B72')}-{kind}") for kind in EXPECTED]
 )
+@pytest.mark.row("B10", "B17")
 async def test_a_misbehaviour_is_said_and_the_next_call_works(kind: str) -> None:
     """The card says why it is not there, in time; the same pool serves the next call."""
     connect = {"charset": "utf-8", "timeout": "600ms"}

@@ -50,6 +50,7 @@ SPELLINGS = (
 
 
 @pytest.mark.parametrize("host", [pytest.param(host, id=f"F13-{host}") for host in SPELLINGS])
+@pytest.mark.row("B1", "B2")
 async def test_no_spelling_of_this_machine_is_reached(office: Department, host: str) -> None:
     """The address is looked at when connecting, names and literals alike."""
     name = host.strip("[]")
@@ -61,6 +62,7 @@ async def test_no_spelling_of_this_machine_is_reached(office: Department, host: 
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "017700000001", "0x7f.1", "127。0。0。1"])
+@pytest.mark.row("B2")
 async def test_odd_numbers_are_no_hosts(office: Department, host: str) -> None:
     """Spellings that some resolvers take for an address lead nowhere."""
     failure = await tried(f"http://{host}:{office.port}/", (host, office.port))
@@ -85,6 +87,7 @@ async def test_odd_numbers_are_no_hosts(office: Department, host: str) -> None:
         "",
     ],
 )
+@pytest.mark.row("B2", "B5", "B6")
 async def test_only_declared_hosts_and_ports_are_called(office: Department, url: str) -> None:
     """What `network` does not list is not connected to."""
     failure = await tried(
@@ -111,6 +114,7 @@ class Rebinding(Resolver):
         ]
 
 
+@pytest.mark.row("B4")
 async def test_a_name_that_answers_this_machine_is_refused(
     office: Department, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ async def test_the_address_goes_out_byte_for_byte(office: Department, query: str
     assert office.requests[0][1] == f"/a%2Fb/%7E?{query}"
 
 
+@pytest.mark.row("B7")
 async def test_nothing_but_our_own_headers_goes_along(
     office: Department, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -175,6 +180,7 @@ async def test_two_citizens_share_no_cookie(office: Department, row: int) -> Non
     assert all("cookie" not in headers for _, _, headers, _ in office.requests)
 
 
+@pytest.mark.row("B10")
 async def test_no_cookie_of_a_department_comes_through(office: Department) -> None:
     """`Set-Cookie` stays behind, for identity providers too."""
     office.behave("cookie")
@@ -222,6 +228,7 @@ async def test_what_is_known_of_a_request_without_answer(
 
 
 @pytest.mark.parametrize("row", [pytest.param(0, id="F13-hop")])
+@pytest.mark.row("B3")
 async def test_a_redirect_is_handed_back_and_not_followed(office: Department, row: int) -> None:
     """Identity providers answer with them; nobody follows here."""
     office.behave("redirect-loop")

@@ -150,6 +150,7 @@ def test_what_keeps_dying_is_started_less_and_less_often(run: Run, id_: str) -> 
     until(lambda: run.serving, 20)
 
 
+@pytest.mark.row("F26")
 def test_the_pause_has_a_bound_and_calms_down() -> None:
     """From a quarter of a second to half a minute, and anew after a calm minute."""
     backoff = Backoff()

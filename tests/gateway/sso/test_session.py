@@ -150,6 +150,7 @@ async def test_an_unused_session_ends_on_the_minute(
     assert await sessions.find(token) is None
 
 
+@pytest.mark.row("B42")
 async def test_signing_in_again_ends_the_old_session(
     sessions: Sessions, wei: CitizenId, ledger: Ledger, forgotten: list[CitizenId]
 ) -> None:
@@ -190,6 +191,7 @@ async def test_another_person_takes_over_the_browser(
     assert forgotten == [wei]
 
 
+@pytest.mark.row("B42")
 async def test_a_planted_token_is_never_upgraded(sessions: Sessions, wei: CitizenId) -> None:
     """A cookie that somebody chose beforehand stays worth nothing (B42)."""
     planted = "p" * 43

@@ -118,6 +118,7 @@ TEXTS = st.lists(st.text(max_size=6), min_size=1, max_size=4)
 @pytest.mark.parametrize("id_", ["B37"], ids=["B37"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=TEXTS, two=TEXTS)
+@pytest.mark.row("B37")
 def test_a_blind_index_never_meets_by_accident(id_: str, one: list[str], two: list[str]) -> None:
     """("a:b", "c") and ("a", "b:c") differ; equal only where the parts are equal (NFC)."""
     assert id_

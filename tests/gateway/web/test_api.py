@@ -105,6 +105,7 @@ async def test_a_failure_is_in_the_answer_and_not_the_answer(lobby: Lobby) -> No
     assert [c["state"]["code"] for c in said["cards"]] == ["unavailable", "retired", "ready"]
 
 
+@pytest.mark.row("B34")
 async def test_one_card(lobby: Lobby) -> None:
     """The same envelope as in the feed, never stored by anybody."""
     browser = await agreed(lobby)
@@ -133,6 +134,7 @@ async def test_one_card(lobby: Lobby) -> None:
         ("/api/v1/cards.css", 404),
     ],
 )
+@pytest.mark.row("B35")
 async def test_what_is_asked_for(lobby: Lobby, path: str, status: int) -> None:
     """[B28] Unknown, doubled and unreadable parameters are refused; hidden is unknown."""
     answer = await lobby.browser().get(path)
@@ -146,6 +148,7 @@ async def test_what_is_asked_for(lobby: Lobby, path: str, status: int) -> None:
         assert answer.json()["cards"] == []
 
 
+@pytest.mark.row("B34")
 async def test_one_citizen_after_another_on_one_browser(lobby: Lobby) -> None:
     """[B34] An answer made for one is not a 304 for the next."""
     browser = await agreed(lobby)

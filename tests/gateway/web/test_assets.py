@@ -39,6 +39,7 @@ async def test_static_files_are_kept_for_ever(front: Front, name: str) -> None:
     assert hashlib.sha256(plain.content).hexdigest()[:12] in asset(name)
 
 
+@pytest.mark.row("B75")
 async def test_what_is_no_static_file_is_unknown(front: Front) -> None:
     """Old digests, licences, Python files, ways out of the folder."""
     async with front.browser() as browser:
@@ -88,6 +89,7 @@ async def test_host_check_files_are_answered_as_they_are(
      "/.well-known/secret.json", "/..%2fhost_check-1.txt", "/%2e%2e/kek", "/.well-known/..%5csecret.json",
      "/host_check-1.txt%00", "/host_check-1.txt/"],
 )  # fmt: skip
+@pytest.mark.row("B75")
 async def test_nothing_else_of_the_folder_is_reachable(front: Front, path: str) -> None:
     """Other names, links out of it, and every way of writing a path to climb with."""
     async with front.browser() as browser:

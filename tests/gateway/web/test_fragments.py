@@ -78,6 +78,7 @@ def test_an_unknown_kind_of_card_shows_its_fallback(front: Front) -> None:
     assert "余额 &lt;b&gt;1&lt;/b&gt; 元" in text
 
 
+@pytest.mark.row("B11")
 def test_what_departments_say_is_text(front: Front) -> None:
     """Facts, rows, stages and messages are escaped."""
     document = _document(Template.EVENT, Code.READY, "zh").model_dump(by_alias=True)
@@ -94,6 +95,7 @@ def test_a_kept_fragment_is_used_as_it_is(front: Front) -> None:
     assert fragments.render_item(item_of(front, fragment=b"<kept>"), "zh") == b"<kept>"
 
 
+@pytest.mark.row("B50")
 def test_outside_links_tell_nothing(front: Front) -> None:
     """A plain link to a department carries no referrer, and stays in the window."""
     actions = (Action(ActionKind.LAUNCH, "打开网站", "https://d.example/x?a=1&b=2"),)

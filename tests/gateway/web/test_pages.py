@@ -44,6 +44,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("path", PAGES)
+@pytest.mark.row("B50", "B51")
 async def test_every_page_is_sealed(front: Front, path: str) -> None:
     """A strict CSP, no referrer, no sniffing, nothing kept by caches: on pages and error pages."""
     async with front.browser() as browser:
@@ -87,6 +88,7 @@ def test_every_citizens_page_of_the_table_is_walked() -> None:
     assert [s.pattern for s in shapes if not any(s.match(path) for path in walked)] == []
 
 
+@pytest.mark.row("B51")
 async def test_what_people_type_is_text(front: Front) -> None:
     """Markup in a query, a report or an address stays text."""
     evil = '<script>alert(1)</script>"onfocus="x'
@@ -182,6 +184,7 @@ async def test_one_tap_switches_to_large_letters(front: Front) -> None:
         assert 'data-mode="elder"' in (await browser.get("/s/id-card")).text
 
 
+@pytest.mark.row("B51")
 def test_templates_hold_nothing_inline() -> None:
     """No style attribute, no handler, no script of their own; htmx elements name their target."""
     for path in TEMPLATES.rglob("*.html"):
@@ -224,6 +227,8 @@ def test_a_footer_says_who_runs_the_site(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"owner": 1}')
     with pytest.raises(ValueError, match="CITYGATE_FOOTER_FILE"):
         pages.read_footer(tmp_path / "bad.json")
+    with pytest.raises(ValueError, match="CITYGATE_FOOTER_FILE"):
+        pages.read_footer(tmp_path / "missing.json")
 
 
 def test_a_store_that_is_away_is_said() -> None:

@@ -59,6 +59,7 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]><a>&c;</a>'
      "<a xmlns:x='1'><y:z/></a>", "{}"],
     ids=range(16),
 )  # fmt: skip
+@pytest.mark.row("B18")
 def test_xml_with_every_door_shut(text: str) -> None:
     """DOCTYPE, entities, depth, nodes, garbage."""
     with pytest.raises(CallOwner) as caught:
@@ -81,6 +82,7 @@ def test_xml_is_read_by_our_charset_not_by_its_own_word() -> None:
      "9" * 6000, "[" + "0," * 100_001 + "0]", "{'a':1}", "nul", '{"a":1e99999999999}{'],
     ids=range(14),
 )  # fmt: skip
+@pytest.mark.row("B20")
 def test_json_is_strict(text: str) -> None:
     """Twins, NaN, depth, size, trailing data, HTML."""
     with pytest.raises(CallOwner):

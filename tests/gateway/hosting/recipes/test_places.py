@@ -91,6 +91,7 @@ def test_unknown_and_empty_stop_before_anything_is_sent() -> None:
         )
 
 
+@pytest.mark.row("B9")
 def test_paths_and_queries_are_encoded() -> None:
     """A value cannot leave its place in the address."""
     draft = sent(
@@ -106,6 +107,7 @@ def test_paths_and_queries_are_encoded() -> None:
 
 
 @pytest.mark.parametrize("value", ["..", ".", "%2e%2e"])
+@pytest.mark.row("B9")
 def test_dots_climb_nowhere(value: str) -> None:
     """A whole segment of dots is refused, encoded ones are text."""
     if "%" in value:
@@ -123,6 +125,7 @@ def test_secrets_stand_in_no_address() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Admin: 1", "a\nb", "\x00", "名"])
+@pytest.mark.row("B8")
 def test_headers_take_one_line_of_ascii(value: str) -> None:
     """No second header out of a value."""
     with pytest.raises(CallOwner):
