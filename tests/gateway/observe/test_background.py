@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import func, select
 
-from gateway.observe import background
 from gateway.cases.feedback import Feedback
 from gateway.clock import OffsetClock
+from gateway.observe import background
 from gateway.store.ledger import Ledger
 from gateway.store.sealing import Keys
 from gateway.store.tables import audit, feedback
